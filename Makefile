@@ -1,0 +1,58 @@
+# Tools that are built here, at exact versions, into build/tools.
+GOLANGCI := build/tools/golangci-lint-v2.15.0
+
+# Version control stamps fail a build by root in another user's clone.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+# The race detector needs a C compiler.
+RACE := $(shell command -v gcc >/dev/null 2>&1 && echo -race)
+UNIT = $(shell go list ./... | grep -v /integration)
+REPORT := build/testreport
+
+.DEFAULT_GOAL := help
+.PHONY: deps build test test-fast lint generate demo bench fmt clean help
+
+deps: ## install what tests and demo need and this machine lacks
+	@integration/install-deps.sh
+
+build: ## build greaved and greave into build/
+	go build -trimpath -o build/ ./cmd/greaved ./cmd/greave
+
+test: deps $(REPORT) ## everything: unit, golden, property, fuzz seeds, race; as root also Open vSwitch in namespaces
+	@$(REPORT) $(RACE) -timeout 15m $(UNIT) -- $(RACE) -count=1 -p 1 -timeout 25m ./integration/...
+
+test-fast: $(REPORT) ## what needs neither root nor Open vSwitch, under a minute
+	@$(REPORT) -short -timeout 2m ./...
+
+lint: $(GOLANGCI) ## formatting, vet, static analysis, the API's rules
+	@bad=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)); [ -z "$$bad" ] || { echo "not gofmt'ed:" $$bad; exit 1; }
+	go vet ./...
+	$(GOLANGCI) run ./...
+	proto/lint.sh
+
+generate: ## generated Go: the API from .proto, the OVSDB models from the schema
+	proto/generate.sh
+	go generate ./ovsdb/vswitch
+
+demo: deps ## three hosts in namespaces, two segments, pings, a repair, a kill (needs root)
+	@go run ./integration/demo
+
+bench: deps ## measure the promises, each as met or missed (needs root)
+	@go run ./integration/bench
+
+fmt: ## gofmt all
+	gofmt -w $$(go list -f '{{.Dir}}' ./...)
+
+clean: ## remove what was built
+	rm -rf build
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Built, not run by go run, which would put words of its own behind the closing line.
+$(REPORT): $(wildcard integration/testreport/*.go)
+	@go build -o $@ ./integration/testreport
+
+$(GOLANGCI):
+	GOBIN=$(CURDIR)/build/tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	@mv build/tools/golangci-lint $@
