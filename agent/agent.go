@@ -1,0 +1,121 @@
+// Package agent owns the wiring of greaved: what is made of what, the order of
+// start and stop, and the watched directory. It is the only package that knows
+// all others.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/greave-sdn/greave/agent/facts"
+	"github.com/greave-sdn/greave/agent/ovs"
+	"github.com/greave-sdn/greave/agent/reconcile"
+	"github.com/greave-sdn/greave/agent/rpc"
+	"github.com/greave-sdn/greave/agent/store"
+	"github.com/greave-sdn/greave/model"
+	"github.com/greave-sdn/greave/openflow/ofctl"
+	"github.com/greave-sdn/greave/ovsdb"
+)
+
+// Config is what greaved is told. Empty fields are filled by Defaults.
+type Config struct {
+	Name      string `yaml:"name"`       // of this host; the owner's mark derives from it
+	OVSDB     string `yaml:"ovsdb"`      // socket of ovsdb-server: unix:/path
+	OVSRunDir string `yaml:"ovs-rundir"` // where ovs-vswitchd keeps its management sockets
+	Listen    string `yaml:"listen"`     // socket of the API: unix:/path
+	StateDir  string `yaml:"state-dir"`  // accepted states
+	Files     string `yaml:"file"`       // directory of *.yaml that is a source, watched; empty: none
+	Group     string `yaml:"group"`      // that may use the API's socket
+}
+
+// Places where Open vSwitch keeps its database socket, by distribution.
+var ovsdbPlaces = []string{"/run/openvswitch/db.sock", "/var/run/openvswitch/db.sock", "/usr/local/var/run/openvswitch/db.sock"}
+
+// Defaults fills what is empty, so that greaved needs no flag on an ordinary host.
+func (c Config) Defaults() (Config, error) {
+	if c.Name == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return c, fmt.Errorf("find the name of this host: %w; say --name", err)
+		}
+		c.Name = name
+	}
+	if c.OVSDB == "" {
+		c.OVSDB = "unix:" + ovsdbPlaces[0]
+		for _, p := range ovsdbPlaces {
+			if _, err := os.Stat(p); err == nil {
+				c.OVSDB = "unix:" + p
+				break
+			}
+		}
+	}
+	if c.OVSRunDir == "" {
+		c.OVSRunDir = filepath.Dir(strings.TrimPrefix(c.OVSDB, "unix:"))
+	}
+	if c.Listen == "" {
+		c.Listen = "unix:/run/greave/greaved.sock"
+	}
+	if c.StateDir == "" {
+		c.StateDir = "/var/lib/greave"
+	}
+	if c.Group == "" {
+		c.Group = "greave"
+	}
+	return c, nil
+}
+
+// Run is greaved: it returns when ctx ends or something it cannot do without
+// fails. What it built stays.
+func Run(ctx context.Context, c Config, version string, log *slog.Logger) (err error) {
+	st, err := store.Open(c.StateDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	for _, w := range st.Warnings() {
+		log.Warn("state set aside", "component", "store", "err", w)
+	}
+	owner := model.NewOwner(c.Name)
+	host := facts.New()
+	session := ovsdb.New(ovsdb.Config{Endpoint: c.OVSDB, Logger: log.With("component", "ovsdb")})
+	backend := ovs.New(ovs.Config{
+		Owner: owner, Session: session, Host: host, Now: time.Now,
+		Switch: ofctl.New(ofctl.Config{RunDir: c.OVSRunDir, Logger: log.With("component", "ofctl")}),
+		Logger: log.With("component", "ovs"),
+	})
+	loop := reconcile.New(reconcile.Config{
+		Host: c.Name, Owner: owner, Backend: backend, Store: st, Decode: rpc.Decode,
+		Logger: log, Now: time.Now,
+	})
+	if err := loop.Load(); err != nil {
+		return err
+	}
+	listener, err := rpc.Listen(ctx, c.Listen, c.Group)
+	if err != nil {
+		return err
+	}
+	server := rpc.New(rpc.Config{
+		Host: c.Name, Owner: owner, Version: version, Socket: c.OVSDB, Loop: loop, Backend: backend, Now: time.Now,
+		Logger: log.With("component", "rpc"),
+	})
+	log.Info("started", "component", "agent", "host", c.Name, "listen", c.Listen, "ovsdb", c.OVSDB)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return session.Run(ctx) })
+	g.Go(func() error { return host.Run(ctx) })
+	g.Go(func() error { return backend.Run(ctx) })
+	g.Go(func() error { return loop.Run(ctx) })
+	g.Go(func() error { return server.Serve(ctx, listener) })
+	if c.Files != "" {
+		f := newFiles(c.Files, loop, log.With("component", "files"))
+		g.Go(func() error { return f.run(ctx) })
+	}
+	return g.Wait()
+}

@@ -1,0 +1,110 @@
+// Package facts owns what only the host knows and Open vSwitch does not say:
+// network devices with their addresses and MTUs, and whether the kernel has an
+// openvswitch datapath. It reads over netlink and writes nothing.
+package facts
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/greave-sdn/greave/model"
+)
+
+// resubscribe is the pause before a lost subscription is made again.
+const resubscribe = time.Second
+
+// ovsFamily is the generic netlink family of the kernel's openvswitch module
+// (linux/openvswitch.h, OVS_DATAPATH_FAMILY).
+const ovsFamily = "ovs_datapath"
+
+// Host reads the facts of the network namespace that greaved runs in. No call
+// needs a capability.
+type Host struct {
+	changes chan struct{}
+}
+
+// New returns a host that is not listened to yet; Run does that.
+func New() *Host { return &Host{changes: make(chan struct{}, 1)} }
+
+// Changes kicks when a device or an address may have changed.
+func (h *Host) Changes() <-chan struct{} { return h.changes }
+
+// Run listens for changes of devices and addresses until ctx ends. A lost
+// subscription (one ENOBUFS ends it) counts as a change.
+func (h *Host) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		h.listen(ctx)
+		h.kick()
+		select {
+		case <-ctx.Done():
+		case <-time.After(resubscribe):
+		}
+	}
+	return nil
+}
+
+func (h *Host) listen(ctx context.Context) {
+	done := make(chan struct{})
+	defer close(done)
+	links := make(chan netlink.LinkUpdate)
+	addrs := make(chan netlink.AddrUpdate)
+	quiet := func(error) {} // the closed channel says it too
+	if err := netlink.LinkSubscribeWithOptions(links, done, netlink.LinkSubscribeOptions{ErrorCallback: quiet}); err != nil {
+		return
+	}
+	if err := netlink.AddrSubscribeWithOptions(addrs, done, netlink.AddrSubscribeOptions{ErrorCallback: quiet}); err != nil {
+		return
+	}
+	for {
+		ok := true
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok = <-links:
+		case _, ok = <-addrs:
+		}
+		if !ok {
+			return
+		}
+		h.kick()
+	}
+}
+
+func (h *Host) kick() {
+	select {
+	case h.changes <- struct{}{}:
+	default:
+	}
+}
+
+// Devices lists the network devices with their addresses: two dumps, however
+// many there are.
+func (h *Host) Devices(context.Context) (map[string]model.Device, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list devices: %w", err)
+	}
+	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	byIndex := make(map[int][]string, len(addrs))
+	for _, a := range addrs {
+		byIndex[a.LinkIndex] = append(byIndex[a.LinkIndex], a.IP.String())
+	}
+	out := make(map[string]model.Device, len(links))
+	for _, l := range links {
+		at := l.Attrs()
+		out[at.Name] = model.Device{Name: at.Name, MTU: at.MTU, Addrs: byIndex[at.Index]}
+	}
+	return out, nil
+}
+
+// KernelDatapath tells whether the kernel's openvswitch module answers.
+func (h *Host) KernelDatapath(context.Context) bool {
+	_, err := netlink.GenlFamilyGet(ovsFamily)
+	return err == nil
+}

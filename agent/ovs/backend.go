@@ -1,0 +1,145 @@
+// Package ovs is the backend that builds resolved objects in Open vSwitch: it
+// reads rows and flows, lowers a plan to at most two OVSDB transactions and one
+// OpenFlow bundle a bridge, and believes a write only when it reads it back.
+//
+// It must not import the generated API or gRPC.
+package ovs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/greave-sdn/greave/agent/plan"
+	"github.com/greave-sdn/greave/agent/reconcile"
+	"github.com/greave-sdn/greave/model"
+	"github.com/greave-sdn/greave/openflow"
+	"github.com/greave-sdn/greave/openflow/ofctl"
+	"github.com/greave-sdn/greave/ovsdb"
+)
+
+// Host is what this backend asks of the host beside Open vSwitch.
+type Host interface {
+	// Devices lists the network devices with their addresses.
+	Devices(ctx context.Context) (map[string]model.Device, error)
+	// KernelDatapath tells whether the openvswitch module answers.
+	KernelDatapath(ctx context.Context) bool
+	// Changes kicks when a device or an address may have changed.
+	Changes() <-chan struct{}
+}
+
+// Config says what the backend works with.
+type Config struct {
+	Owner   model.Owner
+	Session *ovsdb.Session
+	Switch  *ofctl.Client
+	Host    Host
+	Logger  *slog.Logger
+	Now     func() time.Time
+	// SwitchTimeout bounds the wait for ovs-vswitchd to take up a transaction;
+	// 0 means 5 s.
+	SwitchTimeout time.Duration
+}
+
+// Backend implements reconcile.Backend.
+type Backend struct {
+	cfg     Config
+	images  *images
+	watch   *watcher
+	altered map[string]string // operation that did not stick, by target: told once, not fought
+	changes chan struct{}
+}
+
+var _ reconcile.Backend = (*Backend)(nil)
+
+// New returns a backend; Run starts what it listens to.
+func New(cfg Config) *Backend {
+	if cfg.SwitchTimeout == 0 {
+		cfg.SwitchTimeout = 5 * time.Second
+	}
+	b := &Backend{cfg: cfg, altered: map[string]string{}, changes: make(chan struct{}, 1)}
+	b.images = newImages(cfg.Switch)
+	b.watch = newWatcher(cfg.Switch, func(bridge string) {
+		b.images.suspect(bridge)
+		b.kick()
+	})
+	return b
+}
+
+// Run forwards changes of the database, of the host and of the watched bridges
+// until ctx ends.
+func (b *Backend) Run(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.watch.run(ctx)
+	}()
+	defer func() { <-done }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-b.cfg.Session.Changes():
+		case <-b.cfg.Host.Changes():
+		}
+		b.kick()
+	}
+}
+
+// Changes implements reconcile.Backend.
+func (b *Backend) Changes() <-chan struct{} { return b.changes }
+
+func (b *Backend) kick() {
+	select {
+	case b.changes <- struct{}{}:
+	default:
+	}
+}
+
+// Facts implements reconcile.Backend.
+func (b *Backend) Facts(ctx context.Context, f *model.Facts) error {
+	devices, err := b.cfg.Host.Devices(ctx)
+	if err != nil {
+		return fmt.Errorf("list devices: %w", err)
+	}
+	f.Devices = devices
+	snap, err := b.cfg.Session.Snapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("read Open vSwitch: %w", err)
+	}
+	host := hostOf(snap, b.cfg.Host.KernelDatapath(ctx))
+	f.OVS = &host
+	return nil
+}
+
+// Plan implements reconcile.Backend.
+func (b *Backend) Plan(ctx context.Context, want model.Resolved, bind *openflow.Bindings) (plan.Plan, error) {
+	b.images.dropAll()
+	p := b.newPass(reconcile.PassInput{Want: want, Bindings: bind})
+	if err := p.observe(ctx); err != nil {
+		return plan.Plan{}, err
+	}
+	return p.diff(true)
+}
+
+// Pass implements reconcile.Backend. A row that somebody changed between the
+// reading and the write starts the pass again.
+func (b *Backend) Pass(ctx context.Context, in reconcile.PassInput) reconcile.Outcome {
+	if in.Full {
+		b.images.dropAll()
+	}
+	var out reconcile.Outcome
+	for range 3 {
+		p := b.newPass(in)
+		err := p.run(ctx)
+		p.out.Done = append(out.Done, p.out.Done...)
+		out = p.out
+		out.Err = err
+		if !errors.Is(err, ovsdb.ErrRowChanged) && !errors.Is(err, ovsdb.ErrRowGone) && !errors.Is(err, ovsdb.ErrExists) {
+			break
+		}
+	}
+	return out
+}

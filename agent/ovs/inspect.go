@@ -1,0 +1,61 @@
+package ovs
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/greave-sdn/greave/model"
+	"github.com/greave-sdn/greave/openflow"
+	"github.com/greave-sdn/greave/openflow/ofctl"
+)
+
+// Inspection is the host as people ask for it: rows, flows with their counters,
+// and live port counters, all read now. Bridges of others are not dumped.
+type Inspection struct {
+	Facts  model.Facts
+	Images map[string]openflow.Image
+	Ports  map[string]ofctl.PortCounters // by OVS port
+	Socket string
+}
+
+// Inspect reads the host for people. It shares nothing with the loop.
+func (b *Backend) Inspect(ctx context.Context) (Inspection, error) {
+	in := Inspection{Images: map[string]openflow.Image{}, Ports: map[string]ofctl.PortCounters{}}
+	if err := b.Facts(ctx, &in.Facts); err != nil {
+		return in, err
+	}
+	for name, br := range in.Facts.OVS.Bridges {
+		if br.ExternalIDs[model.MarkOwner] != b.cfg.Owner.Name {
+			continue
+		}
+		flows, err := b.cfg.Switch.Dump(ctx, name, ofctl.DumpFilter{})
+		if err != nil {
+			return in, fmt.Errorf("read flows of bridge %s: %w", name, err)
+		}
+		groups, err := b.cfg.Switch.DumpGroups(ctx, name)
+		if err != nil {
+			return in, fmt.Errorf("read groups of bridge %s: %w", name, err)
+		}
+		in.Images[name] = openflow.Image{Flows: flows, Groups: groups}
+		if err := b.portCounters(ctx, name, in); err != nil {
+			return in, err
+		}
+	}
+	return in, nil
+}
+
+func (b *Backend) portCounters(ctx context.Context, bridge string, in Inspection) error {
+	stats, err := b.cfg.Switch.PortStats(ctx, bridge)
+	if err != nil {
+		return fmt.Errorf("read counters of bridge %s: %w", bridge, err)
+	}
+	for name, p := range in.Facts.OVS.Ports {
+		if p.Bridge == bridge && p.Ofport > 0 {
+			in.Ports[name] = stats[openflow.Port(p.Ofport)]
+		}
+		if name == bridge {
+			in.Ports[name] = stats[openflow.PortLocal]
+		}
+	}
+	return nil
+}

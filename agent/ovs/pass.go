@@ -1,0 +1,216 @@
+package ovs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/greave-sdn/greave/agent/plan"
+	"github.com/greave-sdn/greave/agent/reconcile"
+	"github.com/greave-sdn/greave/model"
+	"github.com/greave-sdn/greave/openflow"
+	"github.com/greave-sdn/greave/ovsdb"
+)
+
+// pass is one attempt to make the host what it should be.
+type pass struct {
+	*Backend
+	in     reconcile.PassInput
+	snap   ovsdb.Snapshot
+	host   model.OVSHost
+	images map[string]openflow.Image
+	failed map[model.Ref]model.Notice
+	out    reconcile.Outcome
+}
+
+func (b *Backend) newPass(in reconcile.PassInput) *pass {
+	failed := maps.Clone(in.Hold)
+	if failed == nil {
+		failed = map[model.Ref]model.Notice{}
+	}
+	return &pass{Backend: b, in: in, failed: failed}
+}
+
+// run does the three stages. A stage that has nothing to do costs nothing. The
+// plan is made anew from what the host shows before each stage: ports have
+// their real numbers then, and what failed is left out.
+func (p *pass) run(ctx context.Context) error {
+	if err := p.observe(ctx); err != nil {
+		return err
+	}
+	first, err := p.diff(true)
+	if err != nil {
+		return err
+	}
+	if !first.Empty() {
+		for _, stage := range []func(context.Context) error{p.addRows, p.changeFlows, p.removeRows} {
+			if err := stage(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	last, err := p.diff(false)
+	if err != nil {
+		return err
+	}
+	p.out.Remaining, p.out.Used = last, last.Used
+	p.out.Notices = last.Notices
+	p.tellAltered()
+	p.watch.set(p.ownedBridges())
+	return nil
+}
+
+// observe reads rows from the monitor's image and flows of the bridges that
+// greave owns or is about to adopt.
+func (p *pass) observe(ctx context.Context) error {
+	snap, err := p.cfg.Session.Snapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("read Open vSwitch: %w", err)
+	}
+	p.snap = snap
+	p.host = hostOf(snap, p.cfg.Host.KernelDatapath(ctx))
+	p.images = map[string]openflow.Image{}
+	for _, name := range p.ownedBridges() {
+		image, err := p.Backend.images.read(ctx, name)
+		if err != nil {
+			return err
+		}
+		p.images[name] = image
+	}
+	return nil
+}
+
+func (p *pass) ownedBridges() []string {
+	var out []string
+	adopting := map[string]bool{}
+	for _, b := range p.in.Want.Bridges {
+		adopting[b.Name] = b.Adopt
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.host.Bridges)) {
+		if adopting[name] || p.host.Bridges[name].ExternalIDs[model.MarkOwner] == p.cfg.Owner.Name {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func (p *pass) diff(predict bool) (plan.Plan, error) {
+	d, err := plan.Diff(plan.Input{
+		Want: p.in.Want, Have: p.host, Images: p.images, Owner: p.cfg.Owner,
+		Failed: p.failed, Predict: predict,
+	}, p.in.Bindings)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	p.leaveAltered(&d)
+	return d, nil
+}
+
+// addRows is stage 1: rows are made and changed, and the switch says what it
+// makes of them.
+func (p *pass) addRows(ctx context.Context) error { return p.rows(ctx, plan.StageAdd) }
+
+// removeRows is stage 3: marks on other people's rows, and what goes away.
+func (p *pass) removeRows(ctx context.Context) error { return p.rows(ctx, plan.StageRemove) }
+
+func (p *pass) rows(ctx context.Context, stage plan.Stage) error {
+	d, err := p.diff(stage == plan.StageAdd)
+	if err != nil {
+		return err
+	}
+	ops := d.Stage(stage)
+	if len(ops) == 0 {
+		return nil
+	}
+	next, err := p.transact(ctx, ops)
+	if err != nil {
+		return err
+	}
+	if next > 0 {
+		wait, cancel := context.WithTimeout(ctx, p.cfg.SwitchTimeout)
+		defer cancel()
+		if err := p.cfg.Session.WaitConfigured(wait, next); err != nil {
+			return fmt.Errorf("wait for ovs-vswitchd: %w", err)
+		}
+	}
+	return p.observe(ctx)
+}
+
+// transact commits operations; an object that the database refuses is failed
+// and left out. It returns the last next_cfg to wait for, 0 when nothing was
+// committed.
+func (p *pass) transact(ctx context.Context, ops []plan.Op) (int, error) {
+	s := newSplitter(len(ops))
+	next := 0
+	err := s.run(objectsOf(ops), func(objects []model.Ref) error {
+		t := ovsdb.NewTxn("pass")
+		mine := only(ops, objects)
+		for _, o := range mine {
+			p.lower(t, o)
+		}
+		if t.Empty() {
+			return nil
+		}
+		res, err := p.cfg.Session.Transact(ctx, t)
+		if err != nil {
+			return fmt.Errorf("write Open vSwitch: %w", err)
+		}
+		next = max(next, res.NextCfg)
+		p.out.Done = append(p.out.Done, mine...)
+		return nil
+	}, blameTxn, p.fail)
+	return next, err
+}
+
+// blameTxn says which objects a refused transaction was refused for.
+func blameTxn(err error) (blamed []model.Ref, refused bool) {
+	var t *ovsdb.TxnError
+	if !errors.As(err, &t) || errors.Is(err, ovsdb.ErrRowChanged) || errors.Is(err, ovsdb.ErrRowGone) || errors.Is(err, ovsdb.ErrExists) {
+		return nil, false // the pass starts again from a new observation
+	}
+	tags := t.Objects
+	if t.Object != "" {
+		tags = []string{t.Object}
+	}
+	for _, tag := range tags {
+		if ref, ok := model.ParseRef(tag); ok {
+			blamed = append(blamed, ref)
+		}
+	}
+	if len(blamed) > 1 {
+		blamed = nil // one of several: find out which
+	}
+	return blamed, true
+}
+
+func (p *pass) fail(ref model.Ref, err error) {
+	p.failed[ref] = model.Notice{Reason: model.NoticeRefused, Message: err.Error()}
+}
+
+func objectsOf(ops []plan.Op) []model.Ref {
+	var out []model.Ref
+	seen := map[model.Ref]bool{}
+	for _, o := range ops {
+		if !seen[o.Object] {
+			seen[o.Object] = true
+			out = append(out, o.Object)
+		}
+	}
+	return out
+}
+
+func only(ops []plan.Op, objects []model.Ref) []plan.Op {
+	in := map[model.Ref]bool{}
+	for _, r := range objects {
+		in[r] = true
+	}
+	var out []plan.Op
+	for _, o := range ops {
+		if in[o.Object] {
+			out = append(out, o)
+		}
+	}
+	return out
+}

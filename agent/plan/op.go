@@ -1,0 +1,148 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/greave-sdn/greave/model"
+	"github.com/greave-sdn/greave/openflow"
+)
+
+// Verb is what an operation does.
+type Verb uint8
+
+// Verbs, in the order in which a stage does them.
+const (
+	Create   Verb = iota + 1
+	Update        // in place
+	Recreate      // what cannot change in place
+	Install       // flows and groups of an object
+	Withdraw      // flows and groups of an object
+	Mark          // external_ids of somebody else's row
+	Unmark
+	Delete
+)
+
+var verbNames = [...]string{"", "create", "update", "recreate", "install", "withdraw", "mark", "unmark", "delete"}
+
+func (v Verb) String() string { return verbNames[v] }
+
+// Stage is when an operation is done: rows are added before flows change, and
+// taken away after.
+type Stage uint8
+
+// Stages of a pass.
+const (
+	StageAdd Stage = iota + 1
+	StageFlows
+	StageRemove
+)
+
+// Disruption is what an operation costs the traffic of its object.
+type Disruption uint8
+
+// Classes of disruption.
+const (
+	None       Disruption = iota + 1 // no packet is lost
+	Brief                            // packets in flight may be lost
+	Disruptive                       // traffic stops, or is interrupted
+)
+
+var disruptionNames = [...]string{"", "none", "brief", "disruptive"}
+
+func (d Disruption) String() string { return disruptionNames[d] }
+
+// Change is one field that an operation changes. Old is empty on creation.
+type Change struct{ Field, Old, New string }
+
+func (c Change) String() string {
+	if c.Old == "" {
+		return fmt.Sprintf("%s=%s", c.Field, c.New)
+	}
+	if c.New == "" {
+		return fmt.Sprintf("%s %s→none", c.Field, c.Old)
+	}
+	return fmt.Sprintf("%s %s→%s", c.Field, c.Old, c.New)
+}
+
+// Op is one operation. Exactly one of Bridge and Port is set for operations on
+// rows; Install and Withdraw are carried out by the plan's bundles.
+type Op struct {
+	Verb       Verb
+	Stage      Stage
+	Object     model.Ref
+	Target     string // "bridge br0", "port gre-7", "flows of br-greave"
+	Changes    []Change
+	Disruption Disruption
+	Bridge     *WantBridge
+	Port       *WantPort
+}
+
+// String renders the operation on one line.
+func (o Op) String() string {
+	parts := make([]string, len(o.Changes))
+	for i, c := range o.Changes {
+		parts[i] = c.String()
+	}
+	line := fmt.Sprintf("%-8s %s", o.Verb, o.Target)
+	if o.Target != o.Object.String() {
+		line += fmt.Sprintf(" (%s)", o.Object)
+	}
+	if len(parts) > 0 {
+		line += ": " + strings.Join(parts, ", ")
+	}
+	return fmt.Sprintf("%s [%s]", line, o.Disruption)
+}
+
+// Plan is what turns observed into desired.
+type Plan struct {
+	Ops     []Op
+	Bundles map[string]openflow.Change // by bridge
+	// Notices say why an object is not, or not wholly, part of the plan.
+	Notices map[model.Ref]model.Notice
+	// Used names every binding in use, for Bindings.Retain.
+	Used openflow.Names
+	// Program is what the bundles lead to, by bridge.
+	Programs map[string]*openflow.Program
+}
+
+// Empty tells whether there is nothing to do.
+func (p Plan) Empty() bool { return len(p.Ops) == 0 }
+
+// Stage returns the operations of one stage, in order.
+func (p Plan) Stage(s Stage) []Op {
+	var out []Op
+	for _, o := range p.Ops {
+		if o.Stage == s {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// Text renders the plan, an operation a line.
+func (p Plan) Text() string {
+	var b strings.Builder
+	for _, o := range p.Ops {
+		b.WriteString(o.String())
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func sortOps(ops []Op) {
+	slices.SortStableFunc(ops, func(a, b Op) int {
+		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.order(), b.order()),
+			cmp.Compare(a.Verb, b.Verb), a.Object.Compare(b.Object), strings.Compare(a.Target, b.Target))
+	})
+}
+
+// order puts bridges before their ports, and the other way round on removal.
+func (o Op) order() int {
+	if (o.Bridge != nil) == (o.Stage == StageRemove) {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,128 @@
+package plan
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/greave-sdn/greave/model"
+	"github.com/greave-sdn/greave/openflow"
+)
+
+// WantBridge is a bridge row as greave wants it; only what is set is compared
+// and written.
+type WantBridge struct {
+	model.Bridge
+	Marks map[string]string
+}
+
+// WantPort is a port with its interface as greave wants it.
+type WantPort struct {
+	Object  model.Ref
+	Name    string
+	Bridge  string
+	Type    string            // Interface.type; "" is system
+	Options map[string]string // all options of the interface
+	Tag     uint32            // access VLAN; 0: none
+	Ofport  openflow.Port     // to ask for when greave creates it
+	Bound   bool              // somebody else's row: only marks are written
+	Adopt   bool
+	Marks   map[string]string
+}
+
+// wantBridges turns resolved bridges into rows.
+func wantBridges(r model.Resolved, owner model.Owner) []WantBridge {
+	out := make([]WantBridge, 0, len(r.Bridges))
+	for _, b := range r.Bridges {
+		marks := marksOf(owner, b.Ref())
+		if b.Forwarding == model.ForwardOverlay {
+			marks[model.MarkGroups] = fmt.Sprintf("%#x-%#x", uint32(openflow.GroupMin), uint32(openflow.GroupMax))
+		}
+		out = append(out, WantBridge{b, marks})
+	}
+	return out
+}
+
+func marksOf(owner model.Owner, ref model.Ref) map[string]string {
+	return map[string]string{model.MarkOwner: owner.Name, model.MarkObject: ref.Mark()}
+}
+
+// wantPorts turns resolved objects into port rows, one function a kind.
+func wantPorts(r model.Resolved, b *openflow.Bindings, owner model.Owner) []WantPort {
+	var out []WantPort
+	out = append(out, sharedTunnelPorts(r)...)
+	for _, p := range r.Ports {
+		out = append(out, attachmentPort(p))
+	}
+	for _, t := range r.Tunnels {
+		out = append(out, tunnelPort(t))
+	}
+	for i := range out {
+		p := &out[i]
+		if !p.Bound {
+			p.Ofport = openflow.Port(b.Pool(openflow.PoolPorts).Get(p.Name))
+			p.Marks = marksOf(owner, p.Object)
+		}
+	}
+	return out
+}
+
+// sharedTunnelPorts are the flow-based ports of the overlay bridge, one for
+// each encapsulation in use.
+func sharedTunnelPorts(r model.Resolved) []WantPort {
+	var out []WantPort
+	for _, b := range r.Bridges {
+		if b.Forwarding != model.ForwardOverlay {
+			continue
+		}
+		for _, e := range openflow.Encaps(r) {
+			options := map[string]string{"local_ip": "flow", "remote_ip": "flow", "key": "flow"}
+			if e == model.EncapVXLAN {
+				options["dst_port"] = strconv.Itoa(model.VXLANPort)
+			}
+			out = append(out, WantPort{Object: b.Ref(), Name: openflow.TunnelPort(e), Bridge: b.Name, Type: e.String(), Options: options})
+		}
+	}
+	return out
+}
+
+func attachmentPort(p model.ResolvedPort) WantPort {
+	return WantPort{Object: p.Ref(), Name: p.Device, Bridge: p.Bridge, Bound: p.Bound, Adopt: p.Adopt}
+}
+
+// tunnelPort is an explicit tunnel as ovs-vswitchd.conf.db(5) spells it.
+func tunnelPort(t model.ResolvedTunnel) WantPort {
+	o := map[string]string{"remote_ip": t.RemoteAddr.String()}
+	if t.LocalAddr.IsValid() {
+		o["local_ip"] = t.LocalAddr.String()
+	}
+	switch {
+	case t.KeyIn.Set && t.KeyIn == t.KeyOut:
+		o["key"] = fmt.Sprint(t.KeyIn.V)
+	default:
+		setOpt(o, "in_key", t.KeyIn)
+		setOpt(o, "out_key", t.KeyOut)
+	}
+	if t.Checksum {
+		o["csum"] = "true"
+	}
+	if t.Sequence {
+		o["seq"] = "true"
+	}
+	if s := t.TTL.String(); s != "" {
+		o["ttl"] = s
+	}
+	if s := t.TOS.String(); s != "" {
+		o["tos"] = s
+	}
+	setOpt(o, "df_default", t.DF)
+	if t.DstPort != 0 {
+		o["dst_port"] = fmt.Sprint(t.DstPort)
+	}
+	return WantPort{Object: t.Ref(), Name: t.Name, Bridge: t.Bridge, Type: t.Encap.String(), Options: o, Tag: t.VLAN, Adopt: t.Adopt}
+}
+
+func setOpt[T any](o map[string]string, key string, v model.Opt[T]) {
+	if v.Set {
+		o[key] = fmt.Sprint(v.V)
+	}
+}

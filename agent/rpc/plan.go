@@ -1,0 +1,38 @@
+package rpc
+
+import (
+	"github.com/greave-sdn/greave/agent/plan"
+	greavev1 "github.com/greave-sdn/greave/proto/greave/v1"
+
+	"github.com/greave-sdn/greave/proto/convert"
+)
+
+var verbs = map[plan.Verb]greavev1.Verb{
+	plan.Create:   greavev1.Verb_VERB_CREATE,
+	plan.Update:   greavev1.Verb_VERB_UPDATE,
+	plan.Recreate: greavev1.Verb_VERB_RECREATE,
+	plan.Install:  greavev1.Verb_VERB_INSTALL,
+	plan.Withdraw: greavev1.Verb_VERB_WITHDRAW,
+	plan.Mark:     greavev1.Verb_VERB_MARK,
+	plan.Unmark:   greavev1.Verb_VERB_UNMARK,
+	plan.Delete:   greavev1.Verb_VERB_DELETE,
+}
+
+// wirePlan turns a plan into its wire form; enums of stages and disruption have
+// the same numbers on both sides.
+func wirePlan(p plan.Plan) *greavev1.Plan {
+	out := &greavev1.Plan{}
+	for _, o := range p.Ops {
+		op := &greavev1.Operation{
+			Verb: verbs[o.Verb], Stage: greavev1.Stage(o.Stage),
+			Kind: convert.KindToWire(o.Object.Kind), Name: o.Object.Name, Target: o.Target,
+			Disruption: greavev1.Disruption(o.Disruption), Text: o.String(),
+		}
+		for _, c := range o.Changes {
+			op.Changes = append(op.Changes, &greavev1.FieldChange{Field: c.Field, Old: c.Old, New: c.New})
+		}
+		out.Operations = append(out.Operations, op)
+		out.Disruption = max(out.Disruption, op.Disruption)
+	}
+	return out
+}

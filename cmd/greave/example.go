@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	greavev1 "github.com/greave-sdn/greave/proto/greave/v1"
+)
+
+// laterKinds are examples of what the agent does not build yet.
+var laterKinds = map[string]string{
+	"l3":    "layer 3 tunnels are not supported yet; see 'greave example tunnel' for one at layer 2",
+	"hub":   "hubs (point to multipoint) are not supported yet; see 'greave example segment' for many peers",
+	"patch": "patch ports are not supported yet; make them with ovs-vsctl",
+}
+
+func (a *app) exampleCmd() *cobra.Command {
+	var local string
+	cmd := &cobra.Command{
+		Use:   "example tunnel|segment|l3|hub|patch",
+		Short: "Print a document to start from, filled from this host",
+		Long: `Prints a document for this host that applies unchanged:
+  tunnel   a GRE tunnel on a bridge of its own
+  segment  a layer 2 network across hosts
+The far end is an address kept for documentation; put the real one there. The
+kinds l3, hub and patch come later.`,
+		Example:   "  greave example tunnel > host.yaml\n  greave apply -f host.yaml",
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: []string{"tunnel", "segment", "l3", "hub", "patch"},
+		RunE:      func(cmd *cobra.Command, args []string) error { return a.example(cmd.Context(), args[0], local) },
+	}
+	cmd.Flags().StringVar(&local, "local", "", "underlay address of this host (default that of the default route)")
+	return cmd
+}
+
+func (a *app) example(ctx context.Context, kind, local string) error {
+	if why := laterKinds[kind]; why != "" {
+		return errors.New(why)
+	}
+	text := map[string]string{"tunnel": tunnelExample, "segment": segmentExample}[kind]
+	if text == "" {
+		return fmt.Errorf("example %q is not known: say tunnel, segment, l3, hub or patch", kind)
+	}
+	addr, err := underlayAddr(ctx, local)
+	if err != nil {
+		return err
+	}
+	host := ""
+	if name := a.hostName(ctx); name != "" {
+		host = fmt.Sprintf("host: %q\n", name)
+	}
+	datapath := map[string]string{}
+	if _, err := os.Stat(filepath.Join(a.sys, "module/openvswitch")); errors.Is(err, os.ErrNotExist) {
+		const why = "datapath: netdev  # this host has no openvswitch kernel module"
+		datapath["tunnel"] = "    " + why + "\n"
+		datapath["segment"] = "bridges:\n  - name: br-greave\n    " + why + "\n"
+	}
+	text = strings.NewReplacer("HOST\n", host, "DATAPATH\n", datapath[kind], "LOCAL", addr.String(), "REMOTE", documentationAddr(addr).String()).Replace(text)
+	fmt.Fprint(writer{a}, escape(text, true))
+	return nil
+}
+
+const tunnelExample = `# A GRE tunnel as a port of a bridge that switches like any other.
+HOST
+bridges:
+  - name: br-example
+DATAPATH
+tunnels:
+  - name: gre-example
+    bridge: br-example
+    encap: gre
+    local: {address: LOCAL}
+    remote: {address: REMOTE}  # the far end: put its address here
+    key: {fixed: {in: 7, out: 7}}
+`
+
+const segmentExample = `# A layer 2 network across hosts, carried by the bridge br-greave.
+HOST
+vteps:
+  - name: underlay
+    address: LOCAL
+DATAPATH
+segments:
+  - name: example
+    encap: gre
+    key: 7001
+peers:
+  - name: far
+    paths:
+      - remote: REMOTE  # the far host: put its address here
+    segments: [example]
+# A local device takes part like this:
+# ports:
+#   - name: guest
+#     device: tap0
+#     attachments: [{segment: example}]
+`
+
+// hostName is what the agent calls this host; empty when it does not answer,
+// and a document without it is for any host.
+func (a *app) hostName(ctx context.Context) string {
+	c, err := a.connect()
+	if err != nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(a.timeout, 3*time.Second))
+	defer cancel()
+	resp, err := c.state.Get(ctx, &greavev1.GetRequest{})
+	if err != nil {
+		return ""
+	}
+	return resp.GetStatus().GetHost()
+}
+
+// underlayAddr is the given address, else the source of the default route, else
+// the first global IPv4 address of this host.
+func underlayAddr(ctx context.Context, given string) (netip.Addr, error) {
+	if given != "" {
+		addr, err := netip.ParseAddr(given)
+		if err != nil || !addr.Is4() {
+			return netip.Addr{}, fmt.Errorf("--local %s: not an IPv4 address", given)
+		}
+		return addr, nil
+	}
+	// Connecting a UDP socket asks for a route and sends nothing.
+	if conn, err := (&net.Dialer{}).DialContext(ctx, "udp4", "198.18.0.1:9"); err == nil {
+		defer conn.Close()
+		if at, err := netip.ParseAddrPort(conn.LocalAddr().String()); err == nil && at.Addr().IsGlobalUnicast() {
+			return at.Addr(), nil
+		}
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("list addresses: %w", err)
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && p.Addr().IsGlobalUnicast() {
+			return p.Addr(), nil
+		}
+	}
+	return netip.Addr{}, errors.New("this host has no IPv4 address beside loopback; give one with --local")
+}
+
+// documentationAddr is an address of RFC 5737 that is none of local's network.
+func documentationAddr(local netip.Addr) netip.Addr {
+	if netip.MustParsePrefix("192.0.2.0/24").Contains(local) {
+		return netip.MustParseAddr("198.51.100.2")
+	}
+	return netip.MustParseAddr("192.0.2.2")
+}

@@ -1,0 +1,129 @@
+// Command greaved is the daemon: it makes this host what its sources state and
+// keeps it so.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/greave-sdn/greave/agent"
+)
+
+// defaultConfig is read when it exists; --config names another, which must.
+const defaultConfig = "/etc/greave/greaved.yaml"
+
+// version is set by the linker; a plain build says what it knows of itself.
+var version = ""
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "greaved:", err)
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	var flags agent.Config
+	var file, level string
+	c := &cobra.Command{
+		Use:           "greaved",
+		Short:         "Make this host's bridges, tunnels and segments what was asked for, and keep them so",
+		Version:       buildVersion(),
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := readConfig(file, c.Flags().Changed("config"))
+			if err != nil {
+				return err
+			}
+			if cfg, err = override(cfg, flags).Defaults(); err != nil {
+				return err
+			}
+			log, err := logger(c.ErrOrStderr(), level)
+			if err != nil {
+				return err
+			}
+			return agent.Run(c.Context(), cfg, buildVersion(), log)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&file, "config", defaultConfig, "configuration `file`: the flags below without their dashes, as YAML")
+	f.StringVar(&flags.Name, "name", "", "`name` of this host; what greave makes is marked with it (default: the host's name)")
+	f.StringVar(&flags.OVSDB, "ovsdb", "", "`socket` of ovsdb-server (default: unix:/run/openvswitch/db.sock, where it is)")
+	f.StringVar(&flags.OVSRunDir, "ovs-rundir", "", "`directory` of ovs-vswitchd's management sockets (default: that of the ovsdb socket)")
+	f.StringVar(&flags.Listen, "listen", "", "`socket` of the API (default: unix:/run/greave/greaved.sock)")
+	f.StringVar(&flags.StateDir, "state-dir", "", "`directory` of accepted states (default: /var/lib/greave)")
+	f.StringVar(&flags.Files, "file", "", "watched `directory` of documents that is a source of its own (default: none)")
+	f.StringVar(&flags.Group, "group", "", "`group` that may use the API; it rules the switch (default: greave)")
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return c
+}
+
+// readConfig reads the configuration file strictly. The default one may be
+// absent.
+func readConfig(path string, stated bool) (agent.Config, error) {
+	var c agent.Config
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) && !stated {
+		return c, nil
+	}
+	if err != nil {
+		return c, fmt.Errorf("read configuration: %w", err)
+	}
+	defer f.Close()
+	d := yaml.NewDecoder(f)
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return c, fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// override puts what flags say over what the file says.
+func override(file, flags agent.Config) agent.Config {
+	pick := func(dst *string, v string) {
+		if v != "" {
+			*dst = v
+		}
+	}
+	pick(&file.Name, flags.Name)
+	pick(&file.OVSDB, flags.OVSDB)
+	pick(&file.OVSRunDir, flags.OVSRunDir)
+	pick(&file.Listen, flags.Listen)
+	pick(&file.StateDir, flags.StateDir)
+	pick(&file.Files, flags.Files)
+	pick(&file.Group, flags.Group)
+	return file
+}
+
+func logger(w io.Writer, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: say debug, info, warn or error", level)
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l})), nil
+}
+
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}

@@ -1,0 +1,310 @@
+package model
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// duplicates refuses one object stated twice, in s or in s and by another
+// source, and two objects that would be one thing on the host.
+func (c *checker) duplicates(s *HostState, by Others, union *HostState) {
+	type holder struct{ reason, name string }
+	seen := map[string]holder{}
+	for _, b := range union.Bridges {
+		if b.Implied {
+			seen["device name\x00"+b.Name] = holder{ReasonConflict, "the overlay bridge"}
+		}
+	}
+	for source, o := range by {
+		o.Each(func(_ string, o Object) {
+			for _, id := range identities(o) {
+				seen[id] = holder{ReasonConflict, fmt.Sprintf("%s of source %s", o.Ref(), source)}
+			}
+		})
+	}
+	s.Each(func(path string, o Object) {
+		mine := map[string]bool{} // one error a pair of objects
+		for _, id := range identities(o) {
+			first, ok := seen[id]
+			if !ok {
+				seen[id] = holder{ReasonDuplicate, path}
+			} else if !mine[first.name] {
+				mine[first.name] = true
+				c.add(path, o.Ref().Name, first.reason, fmt.Sprintf("has the same %s as %s", identityKind(id), first.name), "keep one of the two, or change it")
+			}
+		}
+	})
+}
+
+// identities are the things of which a host has only one, each "kind\x00value".
+func identities(o Object) []string {
+	ids := []string{o.Ref().Kind.String() + " name\x00" + o.Ref().Name}
+	switch o := o.(type) {
+	case Bridge:
+		ids = append(ids, "device name\x00"+o.Name)
+	case Tunnel:
+		ids = append(ids, "device name\x00"+o.Name)
+	case Vtep:
+		ids = append(ids, "address\x00"+o.Addr.String())
+	case Segment:
+		ids = append(ids, fmt.Sprintf("encapsulation and key\x00%s %d", o.Encap, o.Key))
+	case Port:
+		if o.Device != "" {
+			ids = append(ids, "device name\x00"+o.Device)
+		} else {
+			ids = append(ids, "iface_id\x00"+o.IfaceID)
+		}
+		for _, a := range o.Attachments {
+			for _, m := range o.MACs {
+				ids = append(ids, "segment and MAC address\x00"+FdbName(a.Segment, m))
+			}
+		}
+	case FdbEntry:
+		ids = append(ids, "segment and MAC address\x00"+FdbName(o.Segment, o.MAC))
+	case Peer:
+		for _, w := range o.Paths {
+			ids = append(ids, "path\x00"+w.Vtep+" "+w.Remote.String())
+		}
+	}
+	return ids
+}
+
+func identityKind(id string) string {
+	kind, _, _ := strings.Cut(id, "\x00")
+	return kind
+}
+
+// memberships checks what a segment and the peers behind it do to one another:
+// its members and the peers of its FDB entries.
+func (c *checker) memberships(s, union *HostState) {
+	members, users := MembersOf(union), usersOf(union)
+	keys := map[uint64][]Segment{}
+	for _, g := range union.Segments {
+		keys[g.Key] = append(keys[g.Key], g)
+	}
+	peers := byName(union.Peers)
+	paths := pathsOf(s)
+	for _, g := range union.Segments {
+		path, own := paths[g.Ref()]
+		if n := len(members[g.Name]); n > FloodMax {
+			c.add(cmp.Or(path, "peers"), g.Name, ReasonOutOfRange, fmt.Sprintf("would have %d members, and more than %d copies of a broadcast Open vSwitch loses in silence", n, FloodMax), "split the segment")
+		}
+		for _, m := range users[g.Name] {
+			at, joins := paths[Ref{KindPeer, m}]
+			e := peers[m].Encap
+			if e == 0 || e == g.Encap || !own && !joins {
+				continue
+			}
+			if own {
+				at = path + ".key"
+			}
+			if g.Key > e.KeyMax() {
+				c.add(at, fmt.Sprint(g.Key), ReasonOutOfRange, fmt.Sprintf("is above %d, the largest key of %s, which peer %s uses for segment %s", e.KeyMax(), e, m, g.Name), "choose a smaller key")
+			}
+			for _, o := range keys[g.Key] {
+				if o.Name != g.Name && o.Encap == e {
+					c.add(at, fmt.Sprint(g.Key), ReasonConflict, fmt.Sprintf("is the %s key of segment %s and, as peer %s uses %s, of segment %s too", e, o.Name, m, e, g.Name), "choose another key")
+				}
+			}
+		}
+	}
+}
+
+// usersOf lists the peers that exchange packets of each segment: its members,
+// those that take part without its broadcasts, and the peers of FDB entries.
+func usersOf(s *HostState) map[string][]string {
+	out := MembersOf(s)
+	for _, p := range s.Peers {
+		for _, g := range p.Segments {
+			out[g] = append(out[g], p.Name)
+		}
+	}
+	for _, e := range s.Fdb {
+		out[e.Segment] = append(out[e.Segment], e.Peer)
+	}
+	for g, list := range out {
+		slices.Sort(list)
+		out[g] = slices.Compact(list)
+	}
+	return out
+}
+
+// pathsOf gives the field path of each object.
+func pathsOf(s *HostState) map[Ref]string {
+	out := map[Ref]string{}
+	s.Each(func(path string, o Object) { out[o.Ref()] = path })
+	return out
+}
+
+// MembersOf lists the peers of each segment: those that it names or, when it
+// names none, those that name it; in order of name, each once.
+func MembersOf(s *HostState) map[string][]string {
+	sets := map[string]map[string]bool{}
+	put := func(segment, peer string) {
+		if sets[segment] == nil {
+			sets[segment] = map[string]bool{}
+		}
+		sets[segment][peer] = true
+	}
+	stated := map[string]bool{}
+	for _, g := range s.Segments {
+		for _, m := range g.Members {
+			stated[g.Name] = true
+			put(g.Name, m)
+		}
+	}
+	for _, p := range s.Peers {
+		for _, g := range p.Segments {
+			if !stated[g] {
+				put(g, p.Name)
+			}
+		}
+	}
+	out := make(map[string][]string, len(sets))
+	for g, set := range sets {
+		for p := range set {
+			out[g] = append(out[g], p)
+		}
+		out[g] = sortedBy(out[g], func(n string) string { return n })
+	}
+	return out
+}
+
+// tunnelEnd is by what Open vSwitch tells the packets of two tunnels apart
+// (tnl_match in its ofproto/tunnel.c): no key is key 0.
+type tunnelEnd struct {
+	encap         Encap
+	port          uint32 // UDP
+	local, remote netip.Addr
+	key           uint64
+}
+
+// inflow is a peer's packets of a segment.
+type inflow struct{ segment, peer Ref }
+
+// segmentEnds lists from where the packets of segments come, without local
+// address, and whose they are.
+func segmentEnds(s *HostState) map[tunnelEnd]inflow {
+	out := map[tunnelEnd]inflow{}
+	peers, users := byName(s.Peers), usersOf(s)
+	for _, g := range s.Segments {
+		for _, m := range users[g.Name] {
+			for _, w := range peers[m].Paths {
+				e := tunnelEnd{encap: cmp.Or(peers[m].Encap, g.Encap), remote: w.Remote, key: g.Key}
+				if e.encap == EncapVXLAN {
+					e.port = VXLANPort
+				}
+				out[e] = inflow{g.Ref(), peers[m].Ref()}
+			}
+		}
+	}
+	return out
+}
+
+// tunnels refuses explicit tunnels that OVS would refuse, or that would take
+// packets from another tunnel or from a segment.
+func (c *checker) tunnels(s *HostState, by Others, union *HostState) {
+	first := map[tunnelEnd]string{}
+	segments, paths := segmentEnds(union), pathsOf(s)
+	peers, vteps := byName(union.Peers), byName(union.Vteps)
+	check := func(t Tunnel, source string) {
+		local, remote := t.Ends(vteps, peers)
+		path := ""
+		if source == "" {
+			path = paths[t.Ref()]
+		}
+		e := tunnelEnd{t.Encap, t.DstPort, local, remote, t.KeyIn.V}
+		if o, dup := first[e]; dup && path != "" {
+			c.add(path, t.Name, ReasonConflict, "has the same encapsulation, endpoints and incoming key as "+o, "change the key or an endpoint")
+		} else {
+			first[e] = t.Ref().String() + source
+		}
+		if path != "" && local.IsValid() && local == remote {
+			c.add(path, t.Name, ReasonConflict, fmt.Sprintf("ends where it starts, at %s", local), "name the far end")
+		}
+		e.local = netip.Addr{}
+		in, steals := segments[e]
+		path = cmp.Or(path, paths[in.segment], paths[in.peer])
+		if steals && path != "" { // else it was so before this document
+			c.add(path, fmt.Sprint(e.key), ReasonConflict, fmt.Sprintf("is the key of %s and of %s%s, which would take the segment's packets from %s", in.segment, t.Ref(), source, in.peer), "change one of the keys")
+		}
+	}
+	for _, source := range slices.Sorted(maps.Keys(by)) {
+		for _, t := range by[source].Tunnels {
+			check(t, " of source "+source)
+		}
+	}
+	for _, t := range s.Tunnels {
+		check(t, "")
+	}
+}
+
+// ownAddresses refuses a peer at an address of this host's own VTEPs, as when a
+// document that lists all hosts is applied on each of them.
+func (c *checker) ownAddresses(s, union *HostState) {
+	own, paths := map[netip.Addr]string{}, pathsOf(s)
+	for _, v := range union.Vteps {
+		own[v.Addr] = v.Name
+	}
+	for _, p := range union.Peers {
+		for _, w := range p.Paths {
+			v, loops := own[w.Remote]
+			path := cmp.Or(paths[p.Ref()], paths[Ref{KindVtep, v}])
+			if loops && path != "" {
+				c.add(path, w.Remote.String(), ReasonConflict, fmt.Sprintf("is the address of peer %s and of this host's own VTEP %s", p.Name, v), "name the far end, or leave the peer out")
+			}
+		}
+	}
+}
+
+// Ends yields the tunnel's endpoints with names looked up; an address that is
+// not known is the zero Addr.
+func (t Tunnel) Ends(vteps map[string]Vtep, peers map[string]Peer) (local, remote netip.Addr) {
+	local, remote = t.Local, t.Remote
+	if t.Peer != "" && len(peers[t.Peer].Paths) > 0 {
+		w := peers[t.Peer].Paths[0]
+		remote = w.Remote
+		if t.Vtep == "" && !local.IsValid() {
+			local = vteps[w.Vtep].Addr
+		}
+	}
+	if t.Vtep != "" {
+		local = vteps[t.Vtep].Addr
+	}
+	return local, remote
+}
+
+// danglers refuses a document that takes away what another source refers to,
+// or makes something else of it.
+func (c *checker) danglers(by Others) {
+	for _, source := range slices.Sorted(maps.Keys(by)) {
+		lost := &checker{caps: c.caps, refs: c.refs, bridges: c.bridges}
+		others := by[source]
+		others.Each(func(path string, o Object) {
+			if o, ok := o.(interface{ check(*checker, string) }); ok {
+				lost.overlay = "" // two overlay bridges are found where the second is stated
+				o.check(lost, path)
+			}
+		})
+		for _, e := range lost.errs {
+			switch e.Reason {
+			case ReasonUnknownRef:
+				c.add("", "", ReasonConflict, fmt.Sprintf("source %s refers to %q (%s), which would be gone", source, e.Value, e.Path), "keep it, or change that source first")
+			case ReasonConflict:
+				c.add("", "", ReasonConflict, fmt.Sprintf("for source %s, %s %q %s", source, e.Path, e.Value, e.Message), "undo the change, or change that source first")
+			}
+		}
+	}
+}
+
+func byName[T Object](list []T) map[string]T {
+	m := make(map[string]T, len(list))
+	for _, o := range list {
+		m[o.Ref().Name] = o
+	}
+	return m
+}

@@ -1,0 +1,130 @@
+package model
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Normalize fills in what a document leaves out, beside the objects of other
+// sources. It keeps the order of lists, so that field paths still fit the
+// document. Normalize is idempotent.
+func Normalize(s, others HostState) HostState {
+	overlay := overlayOf(others.Merge(s))
+	s.Bridges = mapList(s.Bridges, normalBridge)
+	s.Segments = mapList(s.Segments, func(g Segment) Segment { return normalSegment(g, overlay) })
+	s.Ports = mapList(s.Ports, func(p Port) Port {
+		if p.Bridge == "" {
+			p.Bridge = overlay
+		}
+		return p
+	})
+	vtep := onlyVtep(others.Merge(s))
+	s.Peers = mapList(s.Peers, func(p Peer) Peer {
+		p.Paths = mapList(p.Paths, func(w Path) Path {
+			if w.Vtep == "" {
+				w.Vtep = vtep
+			}
+			return w
+		})
+		return p
+	})
+	s.Tunnels = mapList(s.Tunnels, normalTunnel)
+	return s
+}
+
+// Union joins normalised states, sorts their lists, and adds the overlay bridge
+// when a segment or port refers to the default one and none is stated.
+func Union(states ...HostState) HostState {
+	var u HostState
+	for _, s := range states {
+		u = u.Merge(s)
+	}
+	onDefault := slices.ContainsFunc(u.Segments, func(g Segment) bool { return g.Bridge == DefaultOverlayBridge }) ||
+		slices.ContainsFunc(u.Ports, func(p Port) bool { return p.Bridge == DefaultOverlayBridge })
+	if onDefault && !slices.ContainsFunc(u.Bridges, func(b Bridge) bool { return b.Name == DefaultOverlayBridge }) {
+		u.Bridges = append(u.Bridges, normalBridge(Bridge{Name: DefaultOverlayBridge, Forwarding: ForwardOverlay, Implied: true}))
+	}
+	u.Bridges, u.Vteps, u.Peers = sorted(u.Bridges), sorted(u.Vteps), sorted(u.Peers)
+	u.Segments, u.Ports = sorted(u.Segments), sorted(u.Ports)
+	u.Fdb, u.Tunnels = sorted(u.Fdb), sorted(u.Tunnels)
+	return u
+}
+
+func overlayOf(s HostState) string {
+	for _, b := range s.Bridges {
+		if b.Forwarding == ForwardOverlay {
+			return b.Name
+		}
+	}
+	return DefaultOverlayBridge
+}
+
+// onlyVtep is the name of the one VTEP there is, or empty.
+func onlyVtep(s HostState) string {
+	if len(s.Vteps) == 1 {
+		return s.Vteps[0].Name
+	}
+	return ""
+}
+
+func normalBridge(b Bridge) Bridge {
+	if b.Backend == 0 {
+		b.Backend = BackendAuto
+	}
+	if b.Datapath == 0 {
+		b.Datapath = DatapathAuto
+	}
+	if b.Forwarding == 0 {
+		b.Forwarding = ForwardNormal
+		if b.Name == DefaultOverlayBridge {
+			b.Forwarding = ForwardOverlay
+		}
+	}
+	if b.FailMode == 0 {
+		b.FailMode = FailStandalone
+		if b.Forwarding == ForwardOverlay {
+			b.FailMode = FailSecure
+		}
+	}
+	return b
+}
+
+func normalSegment(g Segment, overlay string) Segment {
+	if g.Bridge == "" {
+		g.Bridge = overlay
+	}
+	if g.Encap == 0 {
+		g.Encap = EncapGRE
+	}
+	if g.Unknown == 0 {
+		g.Unknown = UnknownFlood
+	}
+	return g
+}
+
+func normalTunnel(t Tunnel) Tunnel {
+	if t.Encap == 0 {
+		t.Encap = EncapGRE
+	}
+	if t.Backend == 0 {
+		t.Backend = BackendAuto
+	}
+	if t.Encap == EncapVXLAN {
+		t.DstPort = cmp.Or(t.DstPort, VXLANPort)
+		if !t.KeyIn.Set {
+			t.KeyIn = t.KeyOut
+		}
+	}
+	return t
+}
+
+func mapList[T any](list []T, f func(T) T) []T {
+	if list == nil {
+		return nil
+	}
+	out := make([]T, len(list))
+	for i, v := range list {
+		out[i] = f(v)
+	}
+	return out
+}

@@ -1,0 +1,63 @@
+package model
+
+// OVSBridge is a bridge as the host's OVSDB has it.
+type OVSBridge struct {
+	Name        string
+	Datapath    Datapath
+	FailMode    FailMode
+	Protocols   []string
+	HWAddr      MAC // other_config:hwaddr
+	DatapathID  Opt[uint64]
+	MTURequest  uint32 // of the local port
+	ExternalIDs map[string]string
+	Controllers int
+}
+
+// OVSPort is a port with its one interface as the host's OVSDB has it.
+// Bonds are ports of other people's: their interfaces are not listed.
+type OVSPort struct {
+	Name        string
+	Bridge      string
+	Type        string // Interface.type; "" or "system", "internal", "gre", "vxlan" …
+	Options     map[string]string
+	Tag         uint32 // access VLAN; 0: none
+	ExternalIDs map[string]string
+	Ofport      int // -1: the switch refused it; 0: not yet known
+	OfportAsked int
+	Error       string
+}
+
+// OVSHost is what one observation of Open vSwitch read.
+type OVSHost struct {
+	Version        string
+	SystemDatapath bool // the kernel datapath answers
+	Bridges        map[string]OVSBridge
+	Ports          map[string]OVSPort
+}
+
+// Marks in external_ids by which greave knows what it made.
+const (
+	MarkOwner     = "greave-owner"     // the owner's name
+	MarkObject    = "greave-object"    // Ref.Mark of the object behind it
+	MarkGroups    = "greave-groups"    // on an overlay bridge: the range of group ids that is greave's
+	MarkInstalled = "greave-installed" // on a bound port: "owner since" (RFC 3339), once its flows are in
+)
+
+// Keys of external_ids that libvirt and CNIs write on the ports they make.
+const (
+	IDIface       = "iface-id"
+	IDAttachedMAC = "attached-mac"
+)
+
+// Device is a network device of the host with its addresses.
+type Device struct {
+	Name  string
+	MTU   int
+	Addrs []string // without prefix length
+}
+
+// Facts is what only the host knows.
+type Facts struct {
+	OVS     *OVSHost // nil: Open vSwitch does not answer
+	Devices map[string]Device
+}

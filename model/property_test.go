@@ -1,0 +1,78 @@
+package model_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/greave-sdn/greave/model"
+	"github.com/greave-sdn/greave/model/modeltest"
+)
+
+var equalAddr = cmp.Comparer(func(a, b model.Path) bool { return a == b })
+
+var cmpOptions = cmp.Options{equalAddr, cmp.Comparer(func(a, b model.Vtep) bool { return a == b }), cmp.Comparer(func(a, b model.Tunnel) bool { return a == b })}
+
+func TestNormalizeProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := modeltest.HostState().Draw(t, "state")
+		once := model.Normalize(s, model.HostState{})
+		if d := cmp.Diff(once, model.Normalize(once, model.HostState{}), cmpOptions); d != "" {
+			t.Fatalf("normalising twice:\n%s", d)
+		}
+		if !once.Empty() {
+			if err := model.Validate(once, nil, "any", netdevHost); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, r := range s.Refs() {
+			if once.Refs()[i] != r {
+				t.Fatalf("object %d was %s, is %s", i, r, once.Refs()[i])
+			}
+		}
+	})
+}
+
+// TestSourcesProperty: a valid state dealt to three sources, each accepted
+// beside the others in any order, is the same union.
+func TestSourcesProperty(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		whole := modeltest.HostState().Draw(t, "state")
+		whole = model.Normalize(whole, model.HostState{})
+		parts := modeltest.Split(t, whole, 3)
+		want := model.Union(whole)
+		order := rapid.Permutation(parts).Draw(t, "sources")
+		for i := range order {
+			order[i] = modeltest.Shuffle(t, order[i])
+		}
+		if d := cmp.Diff(want, model.Union(order...), cmpOptions); d != "" {
+			t.Fatalf("union depends on order:\n%s", d)
+		}
+		for i, own := range order {
+			own.AllowEmpty = true
+			others := model.Others{"x": order[(i+1)%3], "y": order[(i+2)%3]}
+			if err := model.Validate(model.Normalize(own, others.Merge()), others, "any", netdevHost); err != nil {
+				t.Fatalf("%v\nof %+v", err, own)
+			}
+		}
+	})
+}
+
+func TestRefRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := modeltest.HostState().Draw(t, "state")
+		for _, r := range s.Refs() {
+			for _, text := range []string{r.Mark(), r.String()} {
+				if back, ok := model.ParseRef(text); !ok || back != r {
+					t.Fatalf("%q is %+v", text, back)
+				}
+			}
+		}
+	})
+	for _, text := range []string{"", "tunnel", "tunnel/", "/x", "cloud/x"} {
+		if r, ok := model.ParseRef(text); ok {
+			t.Errorf("%q is %+v", text, r)
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package model
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// Inheritable is an outer header field that is fixed or copied from the inner
+// packet. The zero value leaves the switch's default.
+type Inheritable struct {
+	Inherit bool
+	Fixed   Opt[uint32]
+}
+
+func (i Inheritable) String() string {
+	switch {
+	case i.Inherit:
+		return "inherit"
+	case i.Fixed.Set:
+		return fmt.Sprint(i.Fixed.V)
+	}
+	return ""
+}
+
+// Tunnel is an explicit point-to-point L2 tunnel that is a port of a bridge.
+type Tunnel struct {
+	Name     string // the name of the device or OVS port
+	Encap    Encap
+	Backend  Backend
+	Bridge   string
+	VLAN     uint32 // access VLAN on the bridge, 1-4094; 0: none
+	Vtep     string // local endpoint by name …
+	Local    netip.Addr
+	Peer     string // remote endpoint by name …
+	Remote   netip.Addr
+	KeyIn    Opt[uint64] // absent: packets without a key; VXLAN: KeyOut
+	KeyOut   Opt[uint64]
+	Checksum bool        // of outgoing packets: GRE checksum (RFC 2784), VXLAN UDP checksum
+	Sequence bool        // of outgoing packets: GRE sequence numbers (RFC 2890)
+	TTL      Inheritable // outer TTL, 1-255
+	TOS      Inheritable // outer TOS byte, 0-252, a multiple of 4
+	DF       Opt[bool]   // don't-fragment bit of the outer header
+	DstPort  uint32      // UDP port (VXLAN), 1-65535
+	Adopt    bool
+}
+
+// Ref implements Object.
+func (t Tunnel) Ref() Ref { return Ref{KindTunnel, t.Name} }
+
+func (t Tunnel) check(c *checker, path string) {
+	c.createdName(path+".name", t.Name)
+	c.ref(path+".bridge", Ref{KindBridge, t.Bridge})
+	if c.isOverlay(t.Bridge) {
+		c.add(path+".bridge", t.Bridge, ReasonConflict, "is the overlay bridge, which forwards between segments and has no place for an explicit tunnel", "use a bridge with forwarding: normal")
+	}
+	t.checkEndpoints(c, path)
+	t.checkKeys(c, path)
+	if t.VLAN > 4094 {
+		c.outOfRange(path+".vlan", uint64(t.VLAN), 1, 4094)
+	}
+	if t.TTL.Fixed.Set && (t.TTL.Fixed.V < 1 || t.TTL.Fixed.V > 255) {
+		c.outOfRange(path+".ttl.fixed", uint64(t.TTL.Fixed.V), 1, 255)
+	}
+	if v := t.TOS.Fixed.V; v > 252 {
+		c.outOfRange(path+".tos.fixed", uint64(v), 0, 252)
+	} else if v&3 != 0 { // OVS ignores the whole value, with a line in its log
+		c.add(path+".tos.fixed", fmt.Sprint(v), ReasonInvalid, "sets the ECN bits, which belong to the network", "use a multiple of 4: DSCP times 4")
+	}
+	t.checkEncap(c, path)
+}
+
+func (t Tunnel) checkEndpoints(c *checker, path string) {
+	if t.Peer != "" {
+		c.ref(path+".remote.peer", Ref{KindPeer, t.Peer})
+	} else {
+		c.underlayAddr(path+".remote.address", t.Remote)
+	}
+	if t.Vtep != "" {
+		c.ref(path+".local.vtep", Ref{KindVtep, t.Vtep})
+	} else if t.Local.IsValid() {
+		c.underlayAddr(path+".local.address", t.Local)
+	}
+}
+
+func (t Tunnel) checkKeys(c *checker, path string) {
+	if t.Encap == EncapVXLAN && (!t.KeyIn.Set || !t.KeyOut.Set) { // OVS would take 0 for what is missing
+		c.add(path+".key", "", ReasonRequired, "a VXLAN tunnel needs a VNI", "add key: {fixed: {in: VNI, out: VNI}}")
+	}
+	for _, k := range []struct {
+		field string
+		key   Opt[uint64]
+	}{{".key.fixed.in", t.KeyIn}, {".key.fixed.out", t.KeyOut}} {
+		if k.key.Set {
+			c.tunnelKey(path+k.field, k.key.V, t.Encap)
+		}
+	}
+}
+
+func (t Tunnel) checkEncap(c *checker, path string) {
+	switch t.Encap {
+	case EncapGRE:
+		if t.DstPort != 0 {
+			c.add(path+".udp_port", fmt.Sprint(t.DstPort), ReasonUnsupported, "does not apply: GRE runs over IP, not UDP", "leave it out, or use encap: vxlan")
+		}
+		if t.Checksum && t.Sequence && c.datapath(t.Bridge) == DatapathNetdev {
+			c.add(path+".sequence.out", "true", ReasonUnsupported, "loses all traffic beside checksum.out on the userspace datapath: OVS computes the checksum before it writes the number", "keep one of them")
+		}
+		if t.Checksum && c.datapath(t.Bridge) == DatapathSystem {
+			c.add(path+".checksum.out", "true", ReasonUnsupported, "loses all traffic on the kernel datapath: Linux drops GRE packets with a checksum there", "leave it out, or use a netdev bridge")
+		}
+		if t.Sequence && c.datapath(t.Bridge) == DatapathSystem {
+			c.add(path+".sequence.out", "true", ReasonUnsupported, "has no effect on the kernel datapath, which sends no sequence numbers", "leave it out, or use a netdev bridge")
+		}
+	case EncapVXLAN:
+		if t.Sequence {
+			c.add(path+".sequence.out", "true", ReasonUnsupported, "does not apply: VXLAN has no sequence numbers", "leave it out, or use encap: gre")
+		}
+		if t.DstPort > 65535 {
+			c.outOfRange(path+".udp_port", uint64(t.DstPort), 1, 65535)
+		}
+	}
+}

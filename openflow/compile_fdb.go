@@ -1,0 +1,14 @@
+package openflow
+
+import "github.com/greave-sdn/greave/model"
+
+// fdb writes a static address behind a peer.
+func (c *compiler) fdb(e model.ResolvedFdb, bridge string) {
+	if bridge == "" || bridge != c.overlay || c.ofport(TunnelPort(e.Hop.Encap)) == 0 {
+		return
+	}
+	w := c.writer(bridge, e.Ref())
+	m := matchReg(RegSegment, c.numbers.segment(e.Segment))
+	m.EthDst = matchMAC(e.MAC)
+	w.flow(TableL2, prioRule, m, SetReg(RegPeer, c.peer(e.Hop)), Resubmit{TablePath})
+}

@@ -1,0 +1,36 @@
+package openflow
+
+import "github.com/greave-sdn/greave/model"
+
+// port writes a local attachment: what its packets belong to, where its
+// addresses are, and the way out.
+func (c *compiler) port(p model.ResolvedPort, segments map[string]model.ResolvedSegment) {
+	port := c.ofport(p.Device)
+	if port == 0 || p.Bridge != c.overlay {
+		return
+	}
+	w := c.writer(p.Bridge, p.Ref())
+	for _, a := range p.Attachments {
+		s, ok := segments[a.Segment]
+		if !ok {
+			continue // left out: without it there is no key
+		}
+		id := c.numbers.segment(s.Name)
+		w.flow(TableClassify, prioRule, Match{InPort: port},
+			SetReg(RegSegment, id),
+			SetField{Field: FieldTunID, Value: s.Key},
+			Resubmit{TablePortSecurity})
+		for _, mac := range p.MACs {
+			m := matchReg(RegSegment, id)
+			m.EthDst = matchMAC(mac)
+			w.flow(TableL2, prioRule, m, SetReg(RegOut, uint32(port)), Resubmit{TableLocalOut})
+		}
+		m := matchReg(RegSegment, id)
+		m.Regs[RegOut] = Exact32(uint32(port))
+		w.flow(TableLocalOut, prioRule, m, Output{port})
+	}
+}
+
+func matchMAC(m MAC) MaskedMAC {
+	return MaskedMAC{m, MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}
+}

@@ -1,0 +1,43 @@
+package openflow
+
+import "github.com/greave-sdn/greave/model"
+
+// segment writes the keys under which a segment's packets arrive, and where its
+// broadcasts go: local ports first, so that they never starve when the switch
+// bounds the number of copies, then one copy to each member.
+func (c *compiler) segment(s model.ResolvedSegment) {
+	if s.Bridge != c.overlay {
+		return
+	}
+	w := c.writer(s.Bridge, s.Ref())
+	id := c.numbers.segment(s.Name)
+	for _, e := range s.Encaps {
+		if port := c.ofport(TunnelPort(e)); port != 0 {
+			w.flow(TableTunnelKey, prioRule, Match{InPort: port, TunID: Exact64(s.Key)},
+				SetReg(RegSegment, id), Resubmit{TableLearn})
+		}
+	}
+	local := Group{ID: c.group("local", s.Name), Type: GroupAll, Buckets: c.buckets[s.Name]}
+	flood := Group{ID: c.group("flood", s.Name), Type: GroupAll, Buckets: []Bucket{{Then: ToGroup{local.ID}}}}
+	for _, h := range s.Hops {
+		if c.ofport(TunnelPort(h.Encap)) == 0 {
+			continue
+		}
+		peer := c.peer(h)
+		flood.Buckets = append(flood.Buckets, Bucket{
+			ID:   peer,
+			Sets: []SetField{SetReg(RegPeer, peer)},
+			Then: Resubmit{TablePath},
+		})
+	}
+	w.group(local)
+	w.group(flood)
+	m := matchReg(RegSegment, id)
+	w.flow(TableFlood, prioRule, m, ToGroup{flood.ID})
+	w.flow(TableFlood, prioExcept, fromTunnel(m), ToGroup{local.ID})
+	if s.Unknown == model.UnknownDrop {
+		unknown := m
+		unknown.EthDst = unicastBit
+		w.flow(TableFlood, prioGuard, unknown)
+	}
+}

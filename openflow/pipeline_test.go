@@ -1,0 +1,411 @@
+package openflow_test
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/greave-sdn/greave/model"
+	"github.com/greave-sdn/greave/model/modeltest"
+	"github.com/greave-sdn/greave/openflow"
+)
+
+// packet is what the pipeline can see or change of a packet.
+type packet struct {
+	in             openflow.Port
+	regs           [openflow.NumRegs]uint32
+	tunID          uint64
+	tunSrc, tunDst netip.Addr
+	dst            model.MAC
+}
+
+// copyOut is one packet that leaves: of a local port only the port matters.
+type copyOut struct {
+	port   openflow.Port
+	tunID  uint64
+	local  netip.Addr
+	remote netip.Addr
+}
+
+func (c copyOut) compare(o copyOut) int {
+	return cmp.Or(cmp.Compare(c.port, o.port), cmp.Compare(c.tunID, o.tunID), c.local.Compare(o.local), c.remote.Compare(o.remote))
+}
+
+// sw interprets a program as ovs-vswitchd does: resubmit goes on with what was
+// set and keeps what is set there, a bucket works on a copy, and output to the
+// port of entry is suppressed.
+type sw struct {
+	fatalf func(string, ...any)
+	flows  map[openflow.Table][]openflow.Flow
+	groups map[openflow.GroupID]openflow.Group
+	tunnel map[openflow.Port]bool
+	out    []copyOut
+}
+
+func newSwitch(fatalf func(string, ...any), p *openflow.Program, tunnels ...openflow.Port) *sw {
+	s := &sw{fatalf: fatalf, flows: map[openflow.Table][]openflow.Flow{}, groups: map[openflow.GroupID]openflow.Group{}, tunnel: map[openflow.Port]bool{}}
+	for _, f := range p.Flows {
+		s.flows[f.Table] = append(s.flows[f.Table], f)
+	}
+	for _, g := range p.Groups {
+		s.groups[g.ID] = g
+	}
+	for _, port := range tunnels {
+		s.tunnel[port] = true
+	}
+	return s
+}
+
+func (s *sw) send(p packet) []copyOut {
+	s.out = nil
+	s.table(openflow.TableClassify, &p, 0)
+	return s.out
+}
+
+func (s *sw) table(t openflow.Table, p *packet, depth int) {
+	if depth > 60 {
+		s.fatalf("table %s: too deep", t)
+	}
+	var hit *openflow.Flow
+	for i, f := range s.flows[t] {
+		if !p.matches(f.Match) {
+			continue
+		}
+		if hit != nil && f.Priority == hit.Priority {
+			s.fatalf("packet %+v has two flows of one priority:\n%s\n%s", *p, f, *hit)
+		}
+		if hit == nil || f.Priority > hit.Priority {
+			hit = &s.flows[t][i]
+		}
+	}
+	if hit == nil {
+		return
+	}
+	for _, a := range hit.Actions {
+		s.act(a, p, depth)
+	}
+}
+
+func (s *sw) act(a openflow.Action, p *packet, depth int) {
+	switch a := a.(type) {
+	case openflow.SetField:
+		p.set(a)
+	case openflow.Resubmit:
+		s.table(a.Table, p, depth+1)
+	case openflow.Output:
+		if a.Port == p.in {
+			return
+		}
+		c := copyOut{port: a.Port}
+		if s.tunnel[a.Port] {
+			c.tunID, c.local, c.remote = p.tunID, p.tunSrc, p.tunDst
+		}
+		s.out = append(s.out, c)
+	case openflow.ToGroup:
+		g, ok := s.groups[a.Group]
+		if !ok {
+			s.fatalf("group %#x is missing", a.Group)
+		}
+		for _, b := range g.Buckets {
+			q := *p
+			for _, set := range b.Sets {
+				q.set(set)
+			}
+			s.act(b.Then, &q, depth+1)
+		}
+	default:
+		s.fatalf("%T in a program", a)
+	}
+}
+
+func (p *packet) set(f openflow.SetField) {
+	switch {
+	case f.Field <= openflow.FieldReg5:
+		p.regs[f.Field] = uint32(f.Value)
+	case f.Field == openflow.FieldTunID:
+		p.tunID = f.Value
+	case f.Field == openflow.FieldTunSrc:
+		p.tunSrc = f.Addr
+	case f.Field == openflow.FieldTunDst:
+		p.tunDst = f.Addr
+	}
+}
+
+func (p *packet) matches(m openflow.Match) bool {
+	for n, r := range m.Regs {
+		if p.regs[n]&r.Mask != r.Value {
+			return false
+		}
+	}
+	for i, b := range m.EthDst.Mask {
+		if p.dst[i]&b != m.EthDst.Value[i] {
+			return false
+		}
+	}
+	return (m.InPort == 0 || m.InPort == p.in) && p.tunID&m.TunID.Mask == m.TunID.Value &&
+		(!m.TunSrc.IsValid() || m.TunSrc == p.tunSrc) && (!m.TunDst.IsValid() || m.TunDst == p.tunDst) &&
+		m.EthSrc == openflow.MaskedMAC{} && m.EthType == 0 && m.VlanTCI == openflow.Masked16{}
+}
+
+// world is a state with what a host makes of it, and its compiled program.
+type world struct {
+	s       model.HostState
+	r       model.Resolved
+	b       *openflow.Bindings
+	overlay string
+	ports   map[string]openflow.Port // by OVS port
+	p       *openflow.Program
+	used    openflow.Names
+}
+
+var owner = model.NewOwner("host-a")
+
+// resolve gives a state the ports that a host would give it.
+func resolve(s model.HostState) world {
+	w := world{s: model.Union(model.Normalize(s, model.HostState{})), b: openflow.NewBindings(), ports: map[string]openflow.Port{}}
+	w.r = model.Resolve(w.s, modeltest.Facts(w.s))
+	next := openflow.Port(openflow.OfportMin)
+	for _, e := range []model.Encap{model.EncapGRE, model.EncapVXLAN} {
+		w.ports[openflow.TunnelPort(e)] = next
+		next++
+	}
+	for _, p := range w.r.Ports {
+		if w.ports[p.Device] = openflow.Port(p.Ofport); p.Ofport == 0 {
+			w.ports[p.Device] = next
+			next++
+		}
+	}
+	for _, b := range w.s.Bridges {
+		if b.Forwarding == model.ForwardOverlay {
+			w.overlay = b.Name
+		}
+	}
+	return w
+}
+
+func (w *world) compile(fatalf func(string, ...any)) {
+	all, err := openflow.Compile(w.r, w.b, owner, func(name string) openflow.Port { return w.ports[name] })
+	if err != nil {
+		fatalf("compile: %v", err)
+	}
+	w.used = all.Used
+	w.p = all.Bridges[w.overlay]
+	if w.p == nil {
+		w.p = &openflow.Program{}
+	}
+}
+
+func newWorld(t *rapid.T) *world {
+	w := resolve(modeltest.HostState().Draw(t, "state"))
+	w.compile(t.Fatalf)
+	return &w
+}
+
+func (w *world) sw(fatalf func(string, ...any)) *sw {
+	return newSwitch(fatalf, w.p, w.tunnelPort(model.EncapGRE), w.tunnelPort(model.EncapVXLAN))
+}
+
+func (w *world) tunnelPort(e model.Encap) openflow.Port { return w.ports[openflow.TunnelPort(e)] }
+
+// local lists the ports of a segment but one.
+func (w *world) local(segment string, but openflow.Port) []copyOut {
+	var out []copyOut
+	for _, p := range w.r.Ports {
+		if port := w.ports[p.Device]; p.Attachments[0].Segment == segment && port != but {
+			out = append(out, copyOut{port: port})
+		}
+	}
+	return out
+}
+
+// via is the copy that goes to a hop.
+func (w *world) via(h model.Hop, key uint64) copyOut {
+	path := w.r.Hops[h][0]
+	return copyOut{w.tunnelPort(h.Encap), key, path.Local, path.Remote}
+}
+
+// expect says, without a pipeline, what becomes of a packet of a segment.
+func (w *world) expect(seg model.ResolvedSegment, in openflow.Port, fromTunnel bool, dst model.MAC) []copyOut {
+	for _, p := range w.r.Ports {
+		if p.Attachments[0].Segment == seg.Name && slices.Contains(p.MACs, dst) {
+			if w.ports[p.Device] == in {
+				return nil
+			}
+			return []copyOut{{port: w.ports[p.Device]}}
+		}
+	}
+	for _, e := range w.r.Fdb {
+		if e.Segment == seg.Name && e.MAC == dst {
+			if fromTunnel {
+				return nil
+			}
+			return []copyOut{w.via(e.Hop, seg.Key)}
+		}
+	}
+	if seg.Unknown == model.UnknownDrop && !dst.IsMulticast() {
+		return nil
+	}
+	out := w.local(seg.Name, in)
+	if !fromTunnel {
+		for _, h := range seg.Hops {
+			out = append(out, w.via(h, seg.Key))
+		}
+	}
+	return out
+}
+
+func same(a, b []copyOut) bool {
+	sort := func(list []copyOut) []copyOut { return slices.SortedFunc(slices.Values(list), copyOut.compare) }
+	return slices.Equal(sort(a), sort(b))
+}
+
+var destinations = append([]model.MAC{
+	{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {0x33, 0x33, 0, 0, 0, 1}, {1, 0, 0x5e, 0, 0, 1}, {2, 9, 9, 9, 9, 9}, {},
+}, modeltest.MAC(1), modeltest.MAC(2), modeltest.MAC(3), modeltest.MAC(4), modeltest.MAC(6))
+
+// TestPipelineFromLocalPort: a frame of a local port goes where the document
+// says and nowhere else: one copy a member, none to non-members, nothing of
+// another segment although all segments use the same addresses, and broadcasts
+// to local ports first.
+func TestPipelineFromLocalPort(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		s := w.sw(t.Fatalf)
+		for _, seg := range w.r.Segments {
+			for _, p := range w.r.Ports {
+				if p.Attachments[0].Segment != seg.Name {
+					continue
+				}
+				in := w.ports[p.Device]
+				for _, dst := range destinations {
+					got, want := s.send(packet{in: in, dst: dst}), w.expect(seg, in, false, dst)
+					if !same(got, want) {
+						t.Fatalf("%s from %s in %s: %v, want %v", dst, p.Name, seg.Name, got, want)
+					}
+					if !slices.IsSortedFunc(got, func(a, b copyOut) int { return cmp.Compare(rank(s.tunnel[a.port]), rank(s.tunnel[b.port])) }) {
+						t.Fatalf("%s from %s: members before local ports: %v", dst, p.Name, got)
+					}
+				}
+			}
+		}
+	})
+}
+
+func rank(tunnel bool) int {
+	if tunnel {
+		return 1
+	}
+	return 0
+}
+
+// TestPipelineFromTunnel: a frame from a tunnel goes to local ports of its
+// segment only, never to a tunnel, in whatever encapsulation; frames of unknown
+// hosts, to other addresses of this host and with other keys go nowhere.
+func TestPipelineFromTunnel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		s := w.sw(t.Fatalf)
+		for h, paths := range w.r.Hops {
+			from := packet{in: w.tunnelPort(h.Encap), tunSrc: paths[0].Remote, tunDst: paths[0].Local}
+			for _, seg := range w.r.Segments {
+				uses := slices.Contains(seg.Hops, h) ||
+					slices.ContainsFunc(w.r.Fdb, func(e model.ResolvedFdb) bool { return e.Segment == seg.Name && e.Hop == h }) ||
+					slices.ContainsFunc(w.s.Peers, func(p model.Peer) bool {
+						return p.Name == h.Peer && slices.Contains(p.Segments, seg.Name) && h.Encap == cmp.Or(p.Encap, seg.Encap)
+					})
+				from.tunID = seg.Key
+				for _, from.dst = range destinations {
+					got := s.send(from)
+					if want := w.expect(seg, from.in, true, from.dst); uses && !same(got, want) {
+						t.Fatalf("%s from %s in %s: %v, want %v", from.dst, h, seg.Name, got, want)
+					}
+					for _, c := range got {
+						if s.tunnel[c.port] {
+							t.Fatalf("%s from %s goes on to a tunnel: %v", from.dst, h, c)
+						}
+						if !slices.Contains(w.local(seg.Name, 0), c) {
+							t.Fatalf("%s from %s with the key of %s reaches %v", from.dst, h, seg.Name, c)
+						}
+					}
+				}
+			}
+			for name, edit := range map[string]func(*packet){
+				"unknown host":  func(p *packet) { p.tunSrc = netip.MustParseAddr("10.9.9.9") },
+				"other address": func(p *packet) { p.tunDst = netip.MustParseAddr("10.9.9.9") },
+				"unknown key":   func(p *packet) { p.tunID = 99 },
+				"no key":        func(p *packet) { p.tunID = 0 },
+				"unknown port":  func(p *packet) { p.in = 999 },
+			} {
+				p := from
+				p.dst = destinations[0]
+				edit(&p)
+				if got := s.send(p); len(got) > 0 {
+					t.Fatalf("%s from %s: %v", name, h, got)
+				}
+			}
+		}
+	})
+}
+
+// TestSplitHorizonTwoEncapsulations pins the case that suppression of the port
+// of entry would hide: a member by GRE, a member by VXLAN, one segment.
+func TestSplitHorizonTwoEncapsulations(t *testing.T) {
+	w := resolve(example())
+	w.compile(t.Fatalf)
+	s := w.sw(t.Fatalf)
+	red := w.r.Segments[slices.IndexFunc(w.r.Segments, func(g model.ResolvedSegment) bool { return g.Name == "red" })]
+	if len(red.Hops) != 2 || red.Hops[0].Encap == red.Hops[1].Encap {
+		t.Fatalf("hops %v", red.Hops)
+	}
+	for _, h := range red.Hops {
+		path := w.r.Hops[h][0]
+		for _, dst := range destinations {
+			got := s.send(packet{in: w.tunnelPort(h.Encap), tunSrc: path.Remote, tunDst: path.Local, tunID: red.Key, dst: dst})
+			if want := w.expect(red, 0, true, dst); !same(got, want) {
+				t.Errorf("%s from %s: %v, want %v", dst, h, got, want)
+			}
+		}
+	}
+	// Without the guard the FDB would send it on: the test can fail.
+	w.p.Flows = slices.DeleteFunc(w.p.Flows, func(f openflow.Flow) bool { return f.Table == openflow.TablePath && f.Priority == 200 })
+	path := w.r.Hops[red.Hops[1]][0]
+	got := w.sw(t.Fatalf).send(packet{in: w.tunnelPort(red.Hops[1].Encap), tunSrc: path.Remote, tunDst: path.Local, tunID: red.Key, dst: model.MAC{2, 0, 0, 0, 0, 0xb}})
+	if len(got) != 1 || got[0].port != w.tunnelPort(red.Hops[0].Encap) {
+		t.Errorf("without split horizon: %v", got)
+	}
+}
+
+// example is the state of docs/pipeline.md: two segments with the same guest
+// addresses, two peers, one of them by VXLAN.
+func example() model.HostState {
+	a, b, c := model.MAC{2, 0, 0, 0, 0, 0xa}, model.MAC{2, 0, 0, 0, 0, 0xb}, model.MAC{2, 0, 0, 0, 0, 0xc}
+	in := func(segment string) []model.Attachment { return []model.Attachment{{Segment: segment}} }
+	return model.HostState{
+		Vteps: []model.Vtep{{Name: "underlay", Addr: netip.MustParseAddr("192.0.2.1")}},
+		Peers: []model.Peer{
+			{Name: "host-b", Paths: []model.Path{{Remote: netip.MustParseAddr("192.0.2.2")}}, Segments: []string{"red", "blue"}},
+			{Name: "host-c", Paths: []model.Path{{Remote: netip.MustParseAddr("192.0.2.3")}}, Segments: []string{"red"}, Encap: model.EncapVXLAN},
+		},
+		Segments: []model.Segment{{Name: "red", Key: 100}, {Name: "blue", Key: 200, Unknown: model.UnknownDrop}},
+		Ports: []model.Port{
+			{Name: "red-a", Device: "tap-red", MACs: []model.MAC{a}, Attachments: in("red")},
+			{Name: "blue-a", Device: "tap-blue", MACs: []model.MAC{a}, Attachments: in("blue")},
+		},
+		Fdb: []model.FdbEntry{
+			{Segment: "red", MAC: b, Peer: "host-b"},
+			{Segment: "red", MAC: c, Peer: "host-c"},
+			{Segment: "blue", MAC: b, Peer: "host-b"},
+		},
+	}
+}
+
+func (c copyOut) String() string {
+	if !c.remote.IsValid() {
+		return fmt.Sprintf("port %d", c.port)
+	}
+	return fmt.Sprintf("port %d key %d %s>%s", c.port, c.tunID, c.local, c.remote)
+}

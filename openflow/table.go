@@ -1,0 +1,56 @@
+package openflow
+
+import "fmt"
+
+// Table is an OpenFlow table number.
+type Table uint8
+
+// The tables of the overlay pipeline, spaced so that later concerns find room.
+const (
+	TableClassify     Table = 0   // which segment, or which tunnel
+	TablePortSecurity Table = 10  // what a local port may send
+	TableTunnelSource Table = 20  // known source address of a tunnel packet: peer
+	TableTunnelKey    Table = 25  // tunnel key: segment
+	TableLearn        Table = 30  // learn source addresses
+	TableReply        Table = 40  // answer ARP and ND
+	TableL2           Table = 50  // static addresses
+	TableL2Learned    Table = 60  // learned addresses
+	TableFlood        Table = 70  // broadcast, unknown unicast, multicast
+	TablePath         Table = 80  // peer: path
+	TableTunnelOut    Table = 90  // path: outer header
+	TableLocalOut     Table = 100 // local port
+)
+
+// TableInfo describes one table for people: docs/pipeline.md and explain.
+type TableInfo struct {
+	Table   Table
+	Name    string
+	Purpose string
+}
+
+// Tables lists the pipeline in order.
+func Tables() []TableInfo {
+	return []TableInfo{
+		{TableClassify, "classify", "By port of entry: a tunnel packet goes to its source check, a packet of a local port gets its segment and tunnel key."},
+		{TablePortSecurity, "port security", "What a local port may send. Empty so far: everything."},
+		{TableTunnelSource, "tunnel source", "Source address of the outer header: a known peer, or dropped."},
+		{TableTunnelKey, "tunnel key", "Tunnel key of the outer header: a segment of this encapsulation, or dropped."},
+		{TableLearn, "learn", "Learning of source addresses. Empty so far: nothing is learned."},
+		{TableReply, "ARP and ND reply", "Answers for known addresses. Empty so far: requests are flooded."},
+		{TableL2, "L2 static", "Segment and destination address: a local port or a peer."},
+		{TableL2Learned, "L2 learned", "Learned addresses, on a miss of the static ones."},
+		{TableFlood, "flood", "Broadcast, multicast and unknown unicast: local ports first, then members; from a tunnel to local ports only."},
+		{TablePath, "path", "Peer: the group that picks a path. A packet from a tunnel ends here: split horizon."},
+		{TableTunnelOut, "tunnel out", "Path: outer source and destination, and the tunnel port."},
+		{TableLocalOut, "local out", "Segment and port: a local port of the segment."},
+	}
+}
+
+func (t Table) String() string {
+	for _, i := range Tables() {
+		if i.Table == t {
+			return i.Name
+		}
+	}
+	return fmt.Sprintf("table %d", uint8(t))
+}

@@ -1,0 +1,49 @@
+package convert
+
+import (
+	greavev1 "github.com/greave-sdn/greave/proto/greave/v1"
+
+	"github.com/greave-sdn/greave/model"
+)
+
+// enumMap pairs the wire's values with the model's. What is not in it is unset
+// on either side: zero.
+type enumMap[W, M comparable] map[W]M
+
+func (e enumMap[W, M]) wire(m M) W {
+	for w, v := range e {
+		if v == m {
+			return w
+		}
+	}
+	var unset W
+	return unset
+}
+
+var (
+	encaps = enumMap[greavev1.Encap, model.Encap]{
+		greavev1.Encap_ENCAP_GRE:   model.EncapGRE,
+		greavev1.Encap_ENCAP_VXLAN: model.EncapVXLAN,
+	}
+	backends = enumMap[greavev1.Backend, model.Backend]{
+		greavev1.Backend_BACKEND_AUTO: model.BackendAuto,
+		greavev1.Backend_BACKEND_OVS:  model.BackendOVS,
+	}
+	datapaths = enumMap[greavev1.Datapath, model.Datapath]{
+		greavev1.Datapath_DATAPATH_AUTO:   model.DatapathAuto,
+		greavev1.Datapath_DATAPATH_SYSTEM: model.DatapathSystem,
+		greavev1.Datapath_DATAPATH_NETDEV: model.DatapathNetdev,
+	}
+	failModes = enumMap[greavev1.FailMode, model.FailMode]{
+		greavev1.FailMode_FAIL_MODE_SECURE:     model.FailSecure,
+		greavev1.FailMode_FAIL_MODE_STANDALONE: model.FailStandalone,
+	}
+	forwardings = enumMap[greavev1.Forwarding, model.Forwarding]{
+		greavev1.Forwarding_FORWARDING_OVERLAY: model.ForwardOverlay,
+		greavev1.Forwarding_FORWARDING_NORMAL:  model.ForwardNormal,
+	}
+	unknowns = enumMap[greavev1.UnknownUnicast, model.Unknown]{
+		greavev1.UnknownUnicast_UNKNOWN_UNICAST_FLOOD: model.UnknownFlood,
+		greavev1.UnknownUnicast_UNKNOWN_UNICAST_DROP:  model.UnknownDrop,
+	}
+)

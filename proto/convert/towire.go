@@ -1,0 +1,163 @@
+package convert
+
+import (
+	"fmt"
+	"net/netip"
+
+	"google.golang.org/protobuf/proto"
+
+	greavev1 "github.com/greave-sdn/greave/proto/greave/v1"
+
+	"github.com/greave-sdn/greave/model"
+)
+
+// ToWire writes a state as the API does. FromWire gives the same state back.
+func ToWire(s model.HostState) *greavev1.HostState {
+	return &greavev1.HostState{
+		Host: s.Host, AllowEmpty: s.AllowEmpty,
+		Vteps:    wireList(s.Vteps, vtepToWire),
+		Peers:    wireList(s.Peers, peerToWire),
+		Segments: wireList(s.Segments, segmentToWire),
+		Bridges:  wireList(s.Bridges, bridgeToWire),
+		Ports:    wireList(s.Ports, portToWire),
+		Fdb: wireList(s.Fdb, func(e model.FdbEntry) *greavev1.FdbEntry {
+			return &greavev1.FdbEntry{Segment: e.Segment, Mac: macText(e.MAC), Peer: e.Peer}
+		}),
+		Tunnels: wireList(s.Tunnels, tunnelToWire),
+	}
+}
+
+func wireList[M, W any](list []M, write func(M) W) []W {
+	var out []W
+	for _, m := range list {
+		out = append(out, write(m))
+	}
+	return out
+}
+
+func vtepToWire(v model.Vtep) *greavev1.Vtep {
+	w := &greavev1.Vtep{Name: v.Name}
+	if v.Addr.IsValid() {
+		w.Endpoint = &greavev1.Vtep_Address{Address: v.Addr.String()}
+	}
+	return w
+}
+
+func peerToWire(p model.Peer) *greavev1.Peer {
+	return &greavev1.Peer{Name: p.Name, Encap: encaps.wire(p.Encap), Segments: p.Segments,
+		Paths: wireList(p.Paths, func(w model.Path) *greavev1.PeerPath {
+			return &greavev1.PeerPath{Vtep: w.Vtep, Remote: addrText(w.Remote)}
+		})}
+}
+
+func segmentToWire(g model.Segment) *greavev1.Segment {
+	return &greavev1.Segment{Name: g.Name, Key: proto.Uint32(uint32(g.Key)), Encap: encaps.wire(g.Encap),
+		Bridge: g.Bridge, Members: g.Members, Unknown: unknowns.wire(g.Unknown)}
+}
+
+func bridgeToWire(b model.Bridge) *greavev1.Bridge {
+	w := &greavev1.Bridge{Name: b.Name, Backend: backends.wire(b.Backend), Datapath: datapaths.wire(b.Datapath),
+		Forwarding: forwardings.wire(b.Forwarding), FailMode: failModes.wire(b.FailMode), Protocols: b.Protocols,
+		Mtu: unlessZero(b.MTU), Adopt: unlessZero(b.Adopt), Hwaddr: unlessZero(macText(b.HWAddr))}
+	if b.DatapathID.Set {
+		w.DatapathId = proto.String(fmt.Sprintf("%016x", b.DatapathID.V))
+	}
+	return w
+}
+
+func portToWire(p model.Port) *greavev1.Port {
+	w := &greavev1.Port{Name: p.Name, Bridge: p.Bridge, Macs: wireList(p.MACs, macText), Adopt: unlessZero(p.Adopt),
+		Attachments: wireList(p.Attachments, func(a model.Attachment) *greavev1.Attachment {
+			return &greavev1.Attachment{Segment: a.Segment}
+		})}
+	switch {
+	case p.Device != "":
+		w.Binding = &greavev1.Port_Device{Device: p.Device}
+	case p.IfaceID != "":
+		w.Binding = &greavev1.Port_IfaceId{IfaceId: p.IfaceID}
+	}
+	return w
+}
+
+func tunnelToWire(t model.Tunnel) *greavev1.Tunnel {
+	w := &greavev1.Tunnel{Name: t.Name, Encap: encaps.wire(t.Encap), Backend: backends.wire(t.Backend), Bridge: t.Bridge,
+		UdpPort: unlessZero(t.DstPort), Adopt: unlessZero(t.Adopt), Ttl: ttlToWire(t.TTL), Tos: tosToWire(t.TOS)}
+	switch {
+	case t.Vtep != "":
+		w.Local = &greavev1.TunnelLocal{Endpoint: &greavev1.TunnelLocal_Vtep{Vtep: t.Vtep}}
+	case t.Local.IsValid():
+		w.Local = &greavev1.TunnelLocal{Endpoint: &greavev1.TunnelLocal_Address{Address: t.Local.String()}}
+	}
+	switch {
+	case t.Peer != "":
+		w.Remote = &greavev1.TunnelRemote{Endpoint: &greavev1.TunnelRemote_Peer{Peer: t.Peer}}
+	case t.Remote.IsValid():
+		w.Remote = &greavev1.TunnelRemote{Endpoint: &greavev1.TunnelRemote_Address{Address: t.Remote.String()}}
+	}
+	if t.KeyIn.Set || t.KeyOut.Set {
+		w.Key = &greavev1.TunnelKey{Kind: &greavev1.TunnelKey_Fixed{Fixed: &greavev1.FixedKey{In: keyToWire(t.KeyIn), Out: keyToWire(t.KeyOut)}}}
+	}
+	if t.VLAN != 0 {
+		w.Vlan = &greavev1.Vlan{Mode: greavev1.VlanMode_VLAN_MODE_ACCESS, Tag: proto.Uint32(t.VLAN)}
+	}
+	if t.Checksum {
+		w.Checksum = &greavev1.TunnelChecksum{Out: proto.Bool(true)}
+	}
+	if t.Sequence {
+		w.Sequence = &greavev1.TunnelSequence{Out: proto.Bool(true)}
+	}
+	if t.DF.Set {
+		w.Fragmentation = &greavev1.Tunnel_Df{Df: t.DF.V}
+	}
+	return w
+}
+
+func ttlToWire(i model.Inheritable) *greavev1.TunnelTtl {
+	switch {
+	case i.Inherit:
+		return &greavev1.TunnelTtl{Kind: &greavev1.TunnelTtl_Inherit{Inherit: true}}
+	case i.Fixed.Set:
+		return &greavev1.TunnelTtl{Kind: &greavev1.TunnelTtl_Fixed{Fixed: i.Fixed.V}}
+	}
+	return nil
+}
+
+func tosToWire(i model.Inheritable) *greavev1.TunnelTos {
+	switch {
+	case i.Inherit:
+		return &greavev1.TunnelTos{Kind: &greavev1.TunnelTos_Inherit{Inherit: true}}
+	case i.Fixed.Set:
+		return &greavev1.TunnelTos{Kind: &greavev1.TunnelTos_Fixed{Fixed: i.Fixed.V}}
+	}
+	return nil
+}
+
+func keyToWire(k model.Opt[uint64]) *uint32 {
+	if !k.Set {
+		return nil
+	}
+	return proto.Uint32(uint32(k.V))
+}
+
+// unlessZero is an optional field of what the model writes as zero when absent.
+func unlessZero[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+func macText(m model.MAC) string {
+	if m.IsZero() {
+		return ""
+	}
+	return m.String()
+}
