@@ -38,7 +38,7 @@ func (c *Client) Apply(ctx context.Context, bridge string, ch openflow.Change) e
 	if errors.As(err, &e) && e.Stderr != "" {
 		e.Kind, e.Line = attribute(e.Stderr, ch)
 	}
-	done()
+	done(err == nil || e != nil && e.Warned)
 	return err
 }
 

@@ -3,6 +3,7 @@ package ofctl
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -73,13 +74,14 @@ func (c *Client) Aggregate(ctx context.Context, bridge string, cookie, mask open
 			case "packet_count":
 				packets, _ = strconv.ParseUint(val, 10, 64)
 			case "flow_count":
-				flows, err = strconv.ParseUint(val, 10, 64)
-				found = err == nil
+				var bad error
+				flows, bad = strconv.ParseUint(val, 10, 64)
+				found = bad == nil
 			}
 		}
 	})
 	if err == nil && !found {
-		err = &Error{Bridge: bridge, Op: "count flows", Line: -1, Err: fmt.Errorf("no count in the answer")}
+		err = &Error{Bridge: bridge, Op: "count flows", Line: -1, Err: errors.New("no count in the answer")}
 	}
 	return flows, packets, err
 }
@@ -151,7 +153,7 @@ func (c *Client) read(ctx context.Context, bridge, op string, args []string, eac
 		return err
 	}
 	if len(bytes.TrimSpace(out.part)) != 0 {
-		return &Error{Bridge: bridge, Op: op, Line: -1, Err: fmt.Errorf("output ends within a line")}
+		return &Error{Bridge: bridge, Op: op, Line: -1, Err: errors.New("output ends within a line")}
 	}
 	return nil
 }

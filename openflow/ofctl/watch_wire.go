@@ -1,0 +1,187 @@
+package ofctl
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/bits"
+
+	"github.com/greave-sdn/greave/openflow"
+)
+
+// kindLearned is openflow.KindLearned: learning is no foreign write.
+const kindLearned = openflow.KindLearned
+
+// readMessage returns the version and type of one message, and what follows its
+// header.
+func readMessage(in *bufio.Reader) (version, typ byte, body []byte, err error) {
+	var head [headerLen]byte
+	if _, err := io.ReadFull(in, head[:]); err != nil {
+		return 0, 0, nil, err
+	}
+	n := int(binary.BigEndian.Uint16(head[2:]))
+	if n < headerLen {
+		return 0, 0, nil, fmt.Errorf("message of %d bytes", n)
+	}
+	body = make([]byte, n-headerLen)
+	_, err = io.ReadFull(in, body)
+	return head[0], head[1], body, err
+}
+
+func (w *watch) send(version, typ byte, body []byte) error {
+	msg := []byte{version, typ}
+	msg = binary.BigEndian.AppendUint16(msg, uint16(headerLen+len(body)))
+	msg = binary.BigEndian.AppendUint32(msg, 1) // one transaction id for all: the order of the answers tells
+	_, err := w.conn.Write(append(msg, body...))
+	return err
+}
+
+// common is the newest version that both sides have, or 0. A hello without a
+// bitmap offers all versions up to its own.
+func common(theirs, typ byte, body []byte) byte {
+	if typ != msgHello {
+		return 0
+	}
+	ours := uint32(1<<version13 | 1<<version14 | 1<<version15)
+	offer := uint32(2)<<theirs - 1
+	if len(body) >= 8 && binary.BigEndian.Uint16(body) == 1 {
+		offer = binary.BigEndian.Uint32(body[4:])
+	}
+	return byte(bits.Len32(ours&offer) - min(1, bits.Len32(ours&offer)))
+}
+
+// monitorRequest asks for additions, removals and modifications of all flows in
+// all tables, without their actions.
+func monitorRequest() []byte {
+	const (
+		anyPort, anyGroup, allTables = 0xffffffff, 0xffffffff, 0xff
+		flags                        = 1<<1 | 1<<2 | 1<<3 // OFPFMF_ADD, _REMOVED, _MODIFY
+		commandAdd                   = 0
+	)
+	m := binary.BigEndian.AppendUint16(nil, multipartFlowMonitor)
+	m = append(m, 0, 0, 0, 0, 0, 0)         // flags, padding
+	m = binary.BigEndian.AppendUint32(m, 1) // monitor id
+	m = binary.BigEndian.AppendUint32(m, anyPort)
+	m = binary.BigEndian.AppendUint32(m, anyGroup)
+	m = binary.BigEndian.AppendUint16(m, flags)
+	m = append(m, allTables, commandAdd)
+	return append(m, 0, 1, 0, 4, 0, 0, 0, 0) // an empty match, padded to 8 bytes
+}
+
+// take handles one message after the greeting.
+func (w *watch) take(typ byte, body []byte) error {
+	switch typ {
+	case msgEchoRequest:
+		return w.send(w.version, msgEchoReply, body)
+	case msgError:
+		return fmt.Errorf("switch answers error %x", body[:min(len(body), 4)])
+	case msgBarrierReply:
+		w.settle()
+	case msgMultipartReply:
+		if len(body) >= multipartHeaderLen-headerLen && binary.BigEndian.Uint16(body) == multipartFlowMonitor {
+			w.events(body[multipartHeaderLen-headerLen:])
+		}
+	}
+	return nil
+}
+
+// events adds up what the switch reports.
+func (w *watch) events(b []byte) {
+	var sum uint64
+	any, odd := false, false
+	for len(b) >= 4 {
+		n, event := int(binary.BigEndian.Uint16(b)), binary.BigEndian.Uint16(b[2:])
+		if n < 4 || n > len(b) {
+			break
+		}
+		// table at 4, priority at 10, cookie at 16 (struct ofp_flow_update_full)
+		if (event == eventAdded || event == eventRemoved || event == eventModified) && n >= fullEventLen {
+			cookie := openflow.Cookie(binary.BigEndian.Uint64(b[16:]))
+			if cookie.Kind() != kindLearned {
+				any = true
+				sum += mark(event == eventRemoved, openflow.Table(b[4]), binary.BigEndian.Uint16(b[10:]), cookie)
+			}
+		} else { // paused, resumed: events were left out
+			any, odd = true, true
+		}
+		b = b[n:]
+	}
+	w.mu.Lock()
+	w.balance += sum
+	w.foreign = w.foreign || odd
+	calm := w.pending > 0 || !any
+	if !calm {
+		w.balance, w.foreign = 0, false
+	}
+	w.mu.Unlock()
+	if !calm {
+		w.kick()
+	}
+}
+
+// mark is a number for one event, spread so that sums of different sets differ
+// (the finaliser of splitmix64).
+func mark(removed bool, t openflow.Table, priority uint16, c openflow.Cookie) uint64 {
+	x := uint64(c)*0x9e3779b97f4a7c15 + uint64(t)<<17 + uint64(priority)<<1
+	if removed {
+		x++
+	}
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// expect announces an own change to the bridge's watch. What it returns is to
+// be called when the change is over, and whether it was carried out.
+func (c *Client) expect(bridge string, ch openflow.Change) func(done bool) {
+	c.mu.Lock()
+	w := c.watches[bridge]
+	c.mu.Unlock()
+	if w == nil || !w.monitors() {
+		return func(bool) {}
+	}
+	w.mu.Lock()
+	w.pending++
+	w.mu.Unlock()
+	return func(done bool) {
+		var sum uint64
+		if done {
+			sum = expected(ch)
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.balance -= sum
+		// A write that fails has ended the connection, and the watch with it.
+		_ = w.send(w.version, msgBarrierRequest, nil)
+	}
+}
+
+func expected(ch openflow.Change) uint64 {
+	var sum uint64
+	for _, f := range ch.Add {
+		if f.Cookie.Kind() != kindLearned {
+			sum += mark(false, f.Table, f.Priority, f.Cookie)
+		}
+	}
+	for _, r := range ch.Remove {
+		if r.Cookie.Kind() != kindLearned {
+			sum += mark(true, r.Table, r.Priority, r.Cookie)
+		}
+	}
+	return sum
+}
+
+// settle closes one own change: all its events have come.
+func (w *watch) settle() {
+	w.mu.Lock()
+	w.pending--
+	kick := w.pending == 0 && (w.balance != 0 || w.foreign)
+	if w.pending == 0 {
+		w.balance, w.foreign = 0, false
+	}
+	w.mu.Unlock()
+	if kick {
+		w.kick()
+	}
+}
