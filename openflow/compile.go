@@ -60,9 +60,6 @@ func Compile(r model.Resolved, b *Bindings, owner model.Owner, ofport func(strin
 	for _, e := range r.Fdb {
 		c.fdb(e, segments[e.Segment].Bridge)
 	}
-	for _, p := range c.out {
-		sortGroups(p.Groups)
-	}
 	return Programs{c.out, c.used}, c.err
 }
 

@@ -156,8 +156,15 @@ func TestDiffConflict(t *testing.T) {
 func TestDiffOrder(t *testing.T) {
 	w := resolve(example())
 	w.compile(t.Fatalf)
+	slices.Reverse(w.p.Groups) // switches and compilers owe no order
 	in, _ := openflow.Diff(w.p, openflow.Image{}, owner)
-	out, _ := openflow.Diff(nil, imageOf(w.p), owner)
+	slices.SortFunc(w.p.Groups, func(a, b openflow.Group) int { return len(b.Buckets) - len(a.Buckets) })
+	image := imageOf(w.p)
+	out, _ := openflow.Diff(nil, image, owner)
+	slices.Reverse(image.Groups)
+	if again, _ := openflow.Diff(nil, image, owner); !slices.Equal(out.DropGroups, again.DropGroups) {
+		t.Errorf("drop %v or %v", out.DropGroups, again.DropGroups)
+	}
 	parents := map[openflow.GroupID][]openflow.GroupID{}
 	for _, g := range w.p.Groups {
 		for _, b := range g.Buckets {

@@ -44,6 +44,14 @@ func (p *pass) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if p.refuses(first) {
+		if err := p.ask(ctx); err != nil {
+			return err
+		}
+		if first, err = p.diff(true); err != nil {
+			return err
+		}
+	}
 	if !first.Empty() {
 		for _, stage := range []func(context.Context) error{p.addRows, p.changeFlows, p.removeRows} {
 			if err := stage(ctx); err != nil {
@@ -59,6 +67,40 @@ func (p *pass) run(ctx context.Context) error {
 	p.out.Notices = last.Notices
 	p.tellAltered()
 	p.watch.set(p.ownedBridges())
+	return nil
+}
+
+// refuses tells whether the switch does not carry a port that this pass is to
+// try, and nothing that the pass writes makes it look again.
+func (p *pass) refuses(d plan.Plan) bool {
+	for ref, n := range d.Notices {
+		if _, held := p.failed[ref]; !held && n.Reason == model.NoticeRefused {
+			return len(d.Stage(plan.StageAdd)) == 0
+		}
+	}
+	return false
+}
+
+// ask makes the switch try again the ports that it refused: ovs-vswitchd does so
+// at the next change of the database after the cause is gone, not by itself.
+func (p *pass) ask(ctx context.Context) error {
+	res, err := p.cfg.Session.Transact(ctx, ovsdb.NewTxn("pass"))
+	if err != nil {
+		return fmt.Errorf("write Open vSwitch: %w", err)
+	}
+	if err := p.configured(ctx, res.NextCfg); err != nil {
+		return err
+	}
+	return p.observe(ctx)
+}
+
+// configured waits for ovs-vswitchd to take up a transaction.
+func (p *pass) configured(ctx context.Context, next int) error {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.SwitchTimeout)
+	defer cancel()
+	if err := p.cfg.Session.WaitConfigured(ctx, next); err != nil {
+		return fmt.Errorf("wait for ovs-vswitchd: %w", err)
+	}
 	return nil
 }
 
@@ -129,10 +171,8 @@ func (p *pass) rows(ctx context.Context, stage plan.Stage) error {
 		return err
 	}
 	if next > 0 {
-		wait, cancel := context.WithTimeout(ctx, p.cfg.SwitchTimeout)
-		defer cancel()
-		if err := p.cfg.Session.WaitConfigured(wait, next); err != nil {
-			return fmt.Errorf("wait for ovs-vswitchd: %w", err)
+		if err := p.configured(ctx, next); err != nil {
+			return err
 		}
 	}
 	return p.observe(ctx)

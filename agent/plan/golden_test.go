@@ -112,6 +112,7 @@ var scenes = []scene{
 		s.Bridges = append(s.Bridges, model.Bridge{Name: "br1"})
 		s.Tunnels[0].Bridge = "br1"
 	}},
+	{name: "rename a tunnel", was: tunnels(), want: tunnel(func(t *model.Tunnel) { t.Name = "gre-seven" })},
 	{name: "delete tunnel", was: tunnels(), want: func(s *model.HostState) { s.Tunnels = nil }},
 	{name: "delete all", was: tunnels(), want: func(s *model.HostState) { *s = model.HostState{} }},
 	{name: "delete bridge with a port of somebody else", was: tunnels(), hand: func(h *host) {
@@ -137,6 +138,12 @@ var scenes = []scene{
 	}, want: func(s *model.HostState) {
 		*s = tunnels()
 		s.Bridges[0].Adopt, s.Tunnels[0].Adopt = true, true
+	}},
+	{name: "adopt bridge for a new tunnel", hand: func(h *host) {
+		h.ovs.Bridges["br0"] = model.OVSBridge{Name: "br0", Datapath: model.DatapathNetdev}
+	}, want: func(s *model.HostState) {
+		*s = tunnels()
+		s.Bridges[0].Adopt = true
 	}},
 	{name: "twin of somebody else", hand: func(h *host) {
 		h.ovs.Ports["vx-x"] = model.OVSPort{Name: "vx-x", Bridge: "br-int", Type: "vxlan", Ofport: 3, Options: map[string]string{"remote_ip": "192.0.2.7", "local_ip": "192.0.2.1", "in_key": "7"}}
@@ -247,6 +254,7 @@ func TestFailedKeepsFlows(t *testing.T) {
 		}
 		guestBound(h)
 		rows, flows, marks := h.ours()
+		numbers := h.b.Names()
 		last, err := h.passWithout(overlay(), map[model.Ref]model.Notice{ref: refused})
 		if err != nil {
 			t.Fatal(err)
@@ -256,6 +264,9 @@ func TestFailedKeepsFlows(t *testing.T) {
 		}
 		if last.Notices[ref].Reason != model.NoticeRefused {
 			t.Errorf("%s: %+v", ref, last.Notices[ref])
+		}
+		if d := gocmp.Diff(numbers, h.b.Names()); d != "" {
+			t.Errorf("%s fails and numbers change:\n%s", ref, d)
 		}
 		settled, err := h.pass(overlay())
 		if err != nil || !settled.Empty() || len(settled.Notices) > 0 {
@@ -298,6 +309,24 @@ func TestDependants(t *testing.T) {
 		if n := p.Notices[ref]; n.Reason != model.NoticeBlockedOn || len(n.On) != 1 {
 			t.Errorf("%s: %+v", ref, n)
 		}
+	}
+}
+
+// TestRenameTunnel: the switch refuses the new port while the old one is there,
+// and takes it when that one goes, in the same pass.
+func TestRenameTunnel(t *testing.T) {
+	h := newHost()
+	if _, err := h.pass(tunnels()); err != nil {
+		t.Fatal(err)
+	}
+	s := tunnels()
+	s.Tunnels[0].Name = "gre-seven"
+	last, err := h.pass(s)
+	if err != nil || !last.Empty() || len(last.Notices) > 0 {
+		t.Fatalf("%v, %v\n%s", err, last.Notices, last.Text())
+	}
+	if _, old := h.ovs.Ports["gre-7"]; old || h.ovs.Ports["gre-seven"].Ofport <= 0 {
+		t.Errorf("%+v", h.ovs.Ports)
 	}
 }
 

@@ -23,6 +23,7 @@ func TestSecondDiffEmpty(t *testing.T) {
 		h.odd = func() bool { return rapid.IntRange(0, 3).Draw(t, "odd") == 0 }
 		h.ovs.Bridges["br-int"] = model.OVSBridge{Name: "br-int", Datapath: model.DatapathNetdev, ExternalIDs: map[string]string{"owner": "somebody"}}
 		h.ovs.Ports["br-int"] = model.OVSPort{Name: "br-int", Bridge: "br-int", Type: "internal", Ofport: 65534}
+		h.ovs.Bridges["br-bare"] = model.OVSBridge{Name: "br-bare", Datapath: model.DatapathNetdev}
 		h.ovs.Ports["gre-x"] = model.OVSPort{Name: "gre-x", Bridge: "br-int", Type: "gre", Ofport: 1, Options: map[string]string{"remote_ip": "10.8.8.8", "key": "7"}}
 
 		var s model.HostState
