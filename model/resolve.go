@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Owner is who greave is on this host. It derives from the host's name, so
@@ -233,7 +234,17 @@ func (r *Resolved) segments(s HostState) {
 
 func (r *Resolved) tunnels(s HostState) {
 	peers, vteps := byName(s.Peers), byName(s.Vteps)
+	datapaths := map[string]Datapath{}
+	for _, b := range r.Bridges {
+		datapaths[b.Name] = b.Datapath
+	}
 	for _, t := range s.Tunnels {
+		// Only now is the datapath known, if Open vSwitch was away when the
+		// document was accepted.
+		if beyond := t.beyond(datapaths[t.Bridge]); len(beyond) > 0 {
+			r.Blocked[t.Ref()] = Notice{Reason: ReasonUnsupported, Message: strings.TrimPrefix(beyond[0].Error(), ".")}
+			continue
+		}
 		local, remote := t.Ends(vteps, peers)
 		r.Tunnels = append(r.Tunnels, ResolvedTunnel{Tunnel: t, LocalAddr: local, RemoteAddr: remote})
 	}

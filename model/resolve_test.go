@@ -172,3 +172,21 @@ func TestResolveWithoutOVS(t *testing.T) {
 		}
 	}
 }
+
+func TestResolveBlocksWhatTheDatapathCannotCarry(t *testing.T) {
+	both := model.Tunnel{Name: "gre-7", Encap: model.EncapGRE, Bridge: "br0", Checksum: true, Sequence: true}
+	one := model.Tunnel{Name: "gre-8", Encap: model.EncapGRE, Bridge: "br0", Checksum: true}
+	s := model.HostState{
+		Bridges: []model.Bridge{{Name: "br0", Datapath: model.DatapathAuto, Forwarding: model.ForwardNormal}},
+		Tunnels: []model.Tunnel{both, one},
+	}
+	for _, kernel := range []bool{false, true} {
+		r := model.Resolve(s, model.Facts{OVS: &model.OVSHost{SystemDatapath: kernel}})
+		if n := r.Blocked[both.Ref()]; n.Reason != model.ReasonUnsupported {
+			t.Errorf("kernel datapath %v: checksum and sequence: %+v", kernel, n)
+		}
+		if _, blocked := r.Blocked[one.Ref()]; blocked != kernel {
+			t.Errorf("kernel datapath %v: checksum alone is blocked: %v", kernel, blocked)
+		}
+	}
+}

@@ -102,14 +102,8 @@ func (t Tunnel) checkEncap(c *checker, path string) {
 		if t.DstPort != 0 {
 			c.add(path+".udp_port", fmt.Sprint(t.DstPort), ReasonUnsupported, "does not apply: GRE runs over IP, not UDP", "leave it out, or use encap: vxlan")
 		}
-		if t.Checksum && t.Sequence && c.datapath(t.Bridge) == DatapathNetdev {
-			c.add(path+".sequence.out", "true", ReasonUnsupported, "loses all traffic beside checksum.out on the userspace datapath: OVS computes the checksum before it writes the number", "keep one of them")
-		}
-		if t.Checksum && c.datapath(t.Bridge) == DatapathSystem {
-			c.add(path+".checksum.out", "true", ReasonUnsupported, "loses all traffic on the kernel datapath: Linux drops GRE packets with a checksum there", "leave it out, or use a netdev bridge")
-		}
-		if t.Sequence && c.datapath(t.Bridge) == DatapathSystem {
-			c.add(path+".sequence.out", "true", ReasonUnsupported, "has no effect on the kernel datapath, which sends no sequence numbers", "leave it out, or use a netdev bridge")
+		for _, e := range t.beyond(c.datapath(t.Bridge)) {
+			c.add(path+e.Path, e.Value, e.Reason, e.Message, e.Remedy)
 		}
 	case EncapVXLAN:
 		if t.Sequence {
@@ -119,4 +113,26 @@ func (t Tunnel) checkEncap(c *checker, path string) {
 			c.outOfRange(path+".udp_port", uint64(t.DstPort), 1, 65535)
 		}
 	}
+}
+
+// beyond lists the options of a GRE tunnel that a datapath cannot carry. Paths
+// start at the tunnel. A datapath that is not known refuses nothing.
+func (t Tunnel) beyond(d Datapath) []FieldError {
+	var out []FieldError
+	add := func(path, message, remedy string) {
+		out = append(out, FieldError{path, "true", ReasonUnsupported, message, remedy})
+	}
+	if t.Encap != EncapGRE {
+		return nil
+	}
+	if t.Checksum && t.Sequence && d == DatapathNetdev {
+		add(".sequence.out", "loses all traffic beside checksum.out on the userspace datapath: OVS computes the checksum before it writes the number", "keep one of them")
+	}
+	if t.Checksum && d == DatapathSystem {
+		add(".checksum.out", "loses all traffic on the kernel datapath: Linux drops GRE packets with a checksum there", "leave it out, or use a netdev bridge")
+	}
+	if t.Sequence && d == DatapathSystem {
+		add(".sequence.out", "has no effect on the kernel datapath, which sends no sequence numbers", "leave it out, or use a netdev bridge")
+	}
+	return out
 }

@@ -170,6 +170,11 @@ func (p *pass) rows(ctx context.Context, stage plan.Stage) error {
 	if err != nil {
 		return err
 	}
+	for _, o := range ops {
+		if o.Bridge != nil {
+			p.Backend.images.suspect(o.Bridge.Name) // a change of fail_mode or datapath wipes the flows
+		}
+	}
 	if next > 0 {
 		if err := p.configured(ctx, next); err != nil {
 			return err
