@@ -10,7 +10,7 @@ UNIT = $(shell go list ./... | grep -v /integration)
 REPORT := build/testreport
 
 .DEFAULT_GOAL := help
-.PHONY: deps build test test-fast lint generate demo bench fmt clean help
+.PHONY: deps build test test-fast lint generate demo fmt clean help
 
 deps: ## install what tests and demo need and this machine lacks
 	@integration/install-deps.sh
@@ -36,9 +36,6 @@ generate: ## generated Go: the API from .proto, the OVSDB models from the schema
 
 demo: deps ## three hosts in namespaces, two segments, pings, a repair, a kill (needs root)
 	@go run ./integration/demo
-
-bench: deps ## measure the promises, each as met or missed (needs root)
-	@go run ./integration/bench
 
 fmt: ## gofmt all
 	gofmt -w $$(go list -f '{{.Dir}}' ./...)

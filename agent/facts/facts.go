@@ -59,7 +59,7 @@ func (h *Host) listen(ctx context.Context) {
 		return
 	}
 	for {
-		ok := true
+		var ok bool
 		select {
 		case <-ctx.Done():
 			return

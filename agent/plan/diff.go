@@ -331,7 +331,7 @@ func (d *differ) removals(bridges map[string]WantBridge, ports map[string]WantPo
 		ref := refOf(have.ExternalIDs, model.Ref{Kind: model.KindPort, Name: name})
 		op := Op{Stage: StageRemove, Object: ref, Target: "port " + name, Port: &WantPort{Object: ref, Name: name, Bridge: have.Bridge}}
 		switch {
-		case d.undecided(ref):
+		case d.undecided(ref) && !(d.owns(have.ExternalIDs) && d.deviceGone(ref)):
 		case d.owns(have.ExternalIDs):
 			op.Verb, op.Disruption = Delete, Disruptive
 			d.op(op)
@@ -358,6 +358,13 @@ func (d *differ) foreignPorts(bridge string) []string {
 func (d *differ) undecided(ref model.Ref) bool {
 	n, ok := d.plan.Notices[ref]
 	return ok && n.Reason != model.NoticeForeignPorts
+}
+
+// deviceGone tells whether a port lost its device. Its row goes too: the
+// userspace datapath (3.1) holds on to a socket of the old device, says that all
+// is well, and carries nothing when a new one of that name comes.
+func (d *differ) deviceGone(ref model.Ref) bool {
+	return d.plan.Notices[ref].Reason == model.NoticeDeviceAbsent
 }
 
 func refOf(ids map[string]string, otherwise model.Ref) model.Ref {

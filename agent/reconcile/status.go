@@ -162,13 +162,14 @@ func (l *Loop) Wait(ctx context.Context, source string, revision uint64) (realis
 		if revision == 0 || c.Revision.Revision != revision {
 			return false, nil, &StaleError{source, c.Revision.Revision}
 		}
-		h, waiting := l.Next(ctx, after)
-		if waiting != nil {
+		h, ended := l.Next(ctx, after)
+		over := ended != nil
+		if over {
 			h = l.Status()
 		}
 		not, lasting := l.unrealised(h, source, c)
-		if waiting != nil || !lasting {
-			return len(not) == 0, not, nil
+		if over || !lasting {
+			return len(not) == 0, not, nil //nolint:nilerr // the end of ctx is no error of Wait's: the list is the answer
 		}
 		after = h.Version
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -137,7 +138,7 @@ func (v *view) bridge(b model.OVSBridge) *greavev1.ObservedBridge {
 	for _, f := range v.Images[b.Name].Flows {
 		if f.Cookie.Owner() == v.owner.Tag {
 			out.Flows++
-		} else {
+		} else if !switchsOwn(f) {
 			out.ForeignFlows++
 		}
 	}
@@ -149,6 +150,12 @@ func (v *view) bridge(b model.OVSBridge) *greavev1.ObservedBridge {
 		}
 	}
 	return out
+}
+
+// switchsOwn tells whether a flow is the one that OVS itself puts into a bridge
+// that switches by NORMAL.
+func switchsOwn(f openflow.Seen) bool {
+	return f.Parsed && f.Cookie == 0 && f.Key == openflow.Key{} && slices.Equal(f.Actions, []openflow.Action{openflow.Normal{}})
 }
 
 func (v *view) vtep(name string) *greavev1.ObservedVtep {
@@ -286,8 +293,8 @@ func (v *view) tunnel(p model.OVSPort) *greavev1.ObservedTunnel {
 			out.Mtu = v.tunnelMTU(t)
 		}
 	}
-	if p.Options["dst_port"] != "" {
-		fmt.Sscan(p.Options["dst_port"], &out.UdpPort)
+	if port, err := strconv.ParseUint(p.Options["dst_port"], 10, 16); err == nil {
+		out.UdpPort = uint32(port)
 	}
 	return out
 }

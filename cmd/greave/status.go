@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -110,7 +111,7 @@ func (a *app) printHost(h *greavev1.HostStatus) {
 func ovsText(o *greavev1.OvsStatus) string {
 	switch o.GetState() {
 	case greavev1.OvsState_OVS_STATE_CONNECTED:
-		text := fmt.Sprintf("Open vSwitch %s at %s", o.GetVersion(), o.GetSocket())
+		text := fmt.Sprintf("Open vSwitch %s at %s", cmp.Or(o.GetVersion(), "(version not stated)"), o.GetSocket())
 		if len(o.GetDatapathTypes()) > 0 {
 			text += ", datapaths " + strings.Join(o.GetDatapathTypes(), ", ")
 		}
