@@ -144,8 +144,8 @@ func (r *Resolved) ports(s HostState, f Facts) {
 			}
 			out.Device, out.Bound, out.Ofport = have.Name, true, have.Ofport
 		} else {
-			have, attached := f.OVS.Ports[p.Device]
-			if _, ok := f.Devices[p.Device]; !ok && !attached {
+			have := f.OVS.Ports[p.Device]
+			if _, ok := f.Devices[p.Device]; !ok {
 				r.Blocked[p.Ref()] = Notice{Reason: NoticeDeviceAbsent, Message: fmt.Sprintf("the host has no device %q yet", p.Device)}
 				continue
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/greave-sdn/greave/agent/plan"
 	"github.com/greave-sdn/greave/agent/reconcile"
@@ -59,7 +60,7 @@ func (p *pass) run(ctx context.Context) error {
 			}
 		}
 	}
-	last, err := p.diff(false)
+	last, err := p.settled(ctx)
 	if err != nil {
 		return err
 	}
@@ -68,6 +69,22 @@ func (p *pass) run(ctx context.Context) error {
 	p.tellAltered()
 	p.watch.set(p.ownedBridges())
 	return nil
+}
+
+// settled is what is left to do after the stages. What stage 3 took away may
+// have been in the way of what stage 1 made: a tunnel that got another name.
+func (p *pass) settled(ctx context.Context) (plan.Plan, error) {
+	last, err := p.diff(false)
+	if err != nil || !p.refuses(last) || !slices.ContainsFunc(p.out.Done, func(o plan.Op) bool { return o.Verb == plan.Delete }) {
+		return last, err
+	}
+	if err := p.ask(ctx); err != nil {
+		return plan.Plan{}, err
+	}
+	if err := p.changeFlows(ctx); err != nil {
+		return plan.Plan{}, err
+	}
+	return p.diff(false)
 }
 
 // refuses tells whether the switch does not carry a port that this pass is to
@@ -94,9 +111,14 @@ func (p *pass) ask(ctx context.Context) error {
 	return p.observe(ctx)
 }
 
+// perPort is the patience for each port of the switch, on top of SwitchTimeout:
+// ovs-vswitchd walks all of them for every transaction, and takes 1 ms to remove
+// one of thousands.
+const perPort = 2 * time.Millisecond
+
 // configured waits for ovs-vswitchd to take up a transaction.
 func (p *pass) configured(ctx context.Context, next int) error {
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.SwitchTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.SwitchTimeout+time.Duration(len(p.host.Ports))*perPort)
 	defer cancel()
 	if err := p.cfg.Session.WaitConfigured(ctx, next); err != nil {
 		return fmt.Errorf("wait for ovs-vswitchd: %w", err)

@@ -83,7 +83,7 @@ func (d *differ) takeBridges(list []WantBridge) map[string]WantBridge {
 // takePorts drops ports whose name belongs to somebody else, or whose bridge
 // is missing.
 func (d *differ) takePorts(list []WantPort, bridges map[string]WantBridge) map[string]WantPort {
-	out := map[string]WantPort{}
+	out, twins := map[string]WantPort{}, d.foreignTunnels()
 	for _, p := range list {
 		have, exists := d.Have.Ports[p.Name]
 		_, bridge := d.Have.Bridges[p.Name]
@@ -102,7 +102,7 @@ func (d *differ) takePorts(list []WantPort, bridges map[string]WantBridge) map[s
 			d.conflict(p.Object, "a port", p.Name)
 			continue
 		}
-		if twin := d.twin(p); twin != "" {
+		if twin := twins[idOf(p.Type, p.Options)]; twin != "" && twin != p.Name && p.Options["remote_ip"] != "" {
 			d.plan.Notices[p.Object] = model.Notice{Reason: model.NoticeConflict, Message: fmt.Sprintf(
 				"OVS port %s of somebody else has the same type and endpoints as %s; Open vSwitch takes only one: remove it, or change the tunnel", twin, p.Name)}
 			continue
@@ -112,26 +112,29 @@ func (d *differ) takePorts(list []WantPort, bridges map[string]WantBridge) map[s
 	return out
 }
 
-// twin finds another port for which the switch refuses p as a duplicate: one
-// that it carries. One that it refused because p was first is no matter.
-func (d *differ) twin(p WantPort) string {
-	if p.Options["remote_ip"] == "" {
-		return ""
-	}
-	for _, name := range slices.Sorted(maps.Keys(d.Have.Ports)) {
-		h := d.Have.Ports[name]
-		if name != p.Name && h.Type == p.Type && h.Ofport > 0 && !d.owns(h.ExternalIDs) && sameTunnel(p.Type, h.Options, p.Options) {
-			return name
-		}
-	}
-	return ""
+// tunnelID is what Open vSwitch tells tunnels apart by, with its defaults
+// (ovs-vswitchd.conf.db(5), Tunnel Options).
+type tunnelID struct{ kind, remote, local, key, port string }
+
+func idOf(kind string, o map[string]string) tunnelID {
+	return tunnelID{kind, o["remote_ip"], o["local_ip"], inKey(o), dstPort(kind, o)}
 }
 
-// sameTunnel compares what Open vSwitch tells tunnels of one type apart by,
-// with its defaults (ovs-vswitchd.conf.db(5), Tunnel Options).
-func sameTunnel(kind string, a, b map[string]string) bool {
-	return a["remote_ip"] == b["remote_ip"] && a["local_ip"] == b["local_ip"] &&
-		inKey(a) == inKey(b) && dstPort(kind, a) == dstPort(kind, b)
+// foreignTunnels indexes the tunnels of others for which the switch refuses a
+// duplicate: those that it carries. One that it refused because ours was first
+// is no matter.
+func (d *differ) foreignTunnels() map[tunnelID]string {
+	out := map[tunnelID]string{}
+	for name, h := range d.Have.Ports {
+		if h.Options["remote_ip"] == "" || h.Ofport <= 0 || d.owns(h.ExternalIDs) {
+			continue
+		}
+		id := idOf(h.Type, h.Options)
+		if old, ok := out[id]; !ok || name < old {
+			out[id] = name
+		}
+	}
+	return out
 }
 
 func inKey(o map[string]string) string { return cmp.Or(o["in_key"], o["key"], "0") }

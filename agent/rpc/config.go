@@ -168,7 +168,12 @@ func warnings(p plan.Plan) []*greavev1.Warning {
 func (s *Server) Apply(ctx context.Context, r *greavev1.ApplyRequest) (*greavev1.ApplyResponse, error) {
 	out := &greavev1.ApplyResponse{}
 	var err error
-	if out.Revision, err = s.submit(ctx, r); err != nil || r.ValidateOnly {
+	if out.Revision, err = s.submit(ctx, r); err != nil {
+		return nil, err
+	}
+	if r.ValidateOnly {
+		p, err := s.Plan(ctx, &greavev1.PlanRequest{Source: r.Source, Mode: r.Mode, State: r.State, Remove: r.Remove})
+		out.Plan, out.Warnings = p.GetPlan(), p.GetWarnings()
 		return out, err
 	}
 	out.Realised, out.NotRealised, err = s.wait(ctx, sourceOf(r.Source), out.Revision, r.Wait)
