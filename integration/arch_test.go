@@ -120,6 +120,11 @@ func TestTopLevel(t *testing.T) {
 		}
 		seen[name] = true
 	}
+	for _, name := range topLevel {
+		if !seen[name] {
+			t.Errorf("%s is missing at the top level", name)
+		}
+	}
 }
 
 func TestImports(t *testing.T) {
