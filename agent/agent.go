@@ -111,11 +111,28 @@ func Run(ctx context.Context, c Config, version string, log *slog.Logger) (err e
 	g.Go(func() error { return session.Run(ctx) })
 	g.Go(func() error { return host.Run(ctx) })
 	g.Go(func() error { return backend.Run(ctx) })
-	g.Go(func() error { return loop.Run(ctx) })
+	g.Go(func() error {
+		firstSight(ctx, session)
+		return loop.Run(ctx)
+	})
 	g.Go(func() error { return server.Serve(ctx, listener) })
 	if c.Files != "" {
 		f := newFiles(c.Files, loop, log.With("component", "files"))
 		g.Go(func() error { return f.run(ctx) })
 	}
 	return g.Wait()
+}
+
+// firstSight waits a moment for the database, so that an ordinary start does
+// not begin with a pass that sees nothing and says so.
+func firstSight(ctx context.Context, session *ovsdb.Session) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for !session.Synced() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
