@@ -104,6 +104,9 @@ func Start(t testing.TB, options ...Option) *Server {
 
 func (s *Server) require() {
 	s.t.Helper()
+	if testing.Short() {
+		s.t.Skip("needs Open vSwitch: left out by -short")
+	}
 	tools := []string{"ovsdb-server", "ovsdb-tool", "ovs-vsctl"}
 	if s.kind != databaseOnly {
 		tools = append(tools, "ovs-vswitchd")
