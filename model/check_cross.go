@@ -88,10 +88,20 @@ func (c *checker) memberships(s, union *HostState) {
 	}
 	peers := byName(union.Peers)
 	paths := pathsOf(s)
+	ports := map[string]int{}
+	for _, p := range union.Ports {
+		for _, a := range p.Attachments {
+			ports[a.Segment]++
+		}
+	}
 	for _, g := range union.Segments {
 		path, own := paths[g.Ref()]
-		if n := len(members[g.Name]); n > FloodMax {
-			c.add(cmp.Or(path, "peers"), g.Name, ReasonOutOfRange, fmt.Sprintf("would have %d members, and more than %d copies of a broadcast Open vSwitch loses in silence", n, FloodMax), "split the segment")
+		n, most := len(members[g.Name]), floodMax(g, members[g.Name], peers)
+		switch {
+		case n > most:
+			c.add(cmp.Or(path, "peers"), g.Name, ReasonOutOfRange, fmt.Sprintf("would have %d members, and more than %d copies of a broadcast Open vSwitch loses in silence", n, most), "split the segment")
+		case n > 0 && ports[g.Name] > FloodPortsMax:
+			c.add(cmp.Or(path, "ports"), g.Name, ReasonOutOfRange, fmt.Sprintf("would have %d local ports beside members, and beyond %d Open vSwitch may lose copies of a broadcast in silence", ports[g.Name], FloodPortsMax), "split the segment")
 		}
 		for _, m := range users[g.Name] {
 			at, joins := paths[Ref{KindPeer, m}]
@@ -112,6 +122,15 @@ func (c *checker) memberships(s, union *HostState) {
 			}
 		}
 	}
+}
+
+func floodMax(g Segment, members []string, peers map[string]Peer) int {
+	for _, m := range members {
+		if cmp.Or(peers[m].Encap, g.Encap) == EncapVXLAN {
+			return FloodMaxVXLAN
+		}
+	}
+	return FloodMax
 }
 
 // usersOf lists the peers that exchange packets of each segment: its members,

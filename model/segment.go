@@ -32,11 +32,16 @@ type Segment struct {
 // DefaultOverlayBridge is the overlay bridge that is implied when none is stated.
 const DefaultOverlayBridge = "br-greave"
 
-// FloodMax is the most members a segment may have on one host: OVS bounds the
-// translation of one packet to 64 kB of actions and drops the copies beyond in
-// silence, measured at 862 for GRE over IPv4. Copies of VXLAN over IPv4 are of
-// the same size.
-const FloodMax = 800
+// FloodMax and FloodMaxVXLAN are the most members a segment may have on one
+// host, and as one of its members uses VXLAN. OVS bounds the translation of one
+// packet to 64 kB of actions and drops the copies beyond in silence: measured
+// at 862 for GRE over IPv4, at 76 bytes each, and 780 for VXLAN, at 84.
+// FloodPortsMax local ports, an output action of 8 bytes each, fit beside them.
+const (
+	FloodMax      = 800
+	FloodMaxVXLAN = 720
+	FloodPortsMax = 500
+)
 
 // Ref implements Object.
 func (s Segment) Ref() Ref { return Ref{KindSegment, s.Name} }

@@ -195,6 +195,19 @@ var conflicts = []refusal{
 			s.Peers = append(s.Peers, model.Peer{Name: fmt.Sprint("m", i), Paths: []model.Path{{Remote: a}}, Segments: []string{"s1"}})
 		}
 	}},
+	{name: "721 members, one over VXLAN", reason: model.ReasonOutOfRange, path: "segments[0]", edit: func(s *model.HostState) {
+		s.Peers[0].Encap = model.EncapVXLAN
+		for i := range model.FloodMaxVXLAN {
+			a := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
+			s.Peers = append(s.Peers, model.Peer{Name: fmt.Sprint("m", i), Paths: []model.Path{{Remote: a}}, Segments: []string{"s1"}})
+		}
+	}},
+	{name: "501 local ports beside members", reason: model.ReasonOutOfRange, path: "segments[0]", edit: func(s *model.HostState) {
+		for i := range model.FloodPortsMax + 1 {
+			n := fmt.Sprint("v", i)
+			s.Ports = append(s.Ports, model.Port{Name: n, Device: n, Attachments: []model.Attachment{{Segment: "s1"}}})
+		}
+	}},
 	{name: "unknown references", reason: model.ReasonUnknownRef, path: "peers[0].segments[0]", edit: func(s *model.HostState) {
 		s.Peers[0].Segments[0] = "s9"
 		s.Segments[0].Members = []string{"p9"}

@@ -24,7 +24,7 @@ func TestPipelineDocument(t *testing.T) {
 	text := string(old)
 	for name, part := range map[string]string{
 		"tables": tablesText(&w), "registers": registersText(t, &w), "kinds": kindsText(), "groups": groupsText(t, &w),
-		"program": programText(&w), "floodmax": fmt.Sprint(model.FloodMax),
+		"program": programText(&w), "floodmax": fmt.Sprint(model.FloodMax), "floodmaxvxlan": fmt.Sprint(model.FloodMaxVXLAN),
 	} {
 		begin, end := "<!-- begin "+name+", generated -->", "<!-- end "+name+" -->"
 		head, rest, ok := strings.Cut(text, begin)

@@ -15,6 +15,7 @@ import (
 type Capture struct {
 	proc *proc
 	file string
+	log  string
 }
 
 // Capture records what passes a device of the host, "" for its underlay NIC; filter is a pcap
@@ -24,9 +25,9 @@ func (h *Host) Capture(ctx context.Context, dev, filter string) (*Capture, error
 		dev = h.NIC
 	}
 	base := filepath.Join(h.dir, fmt.Sprintf("capture-%d", serial.Add(1)))
-	c := &Capture{file: base + ".pcap"}
+	c := &Capture{file: base + ".pcap", log: base + ".log"}
 	// -Z root: tcpdump would give up its rights before it opens the file.
-	argv := []string{"tcpdump", "-Z", "root", "-n", "-i", dev, "-s", "0", "-B", "8192", "-U", "--immediate-mode", "-w", c.file}
+	argv := []string{"tcpdump", "-Z", "root", "-n", "-i", dev, "-s", "9216", "-B", "32768", "-U", "--immediate-mode", "-w", c.file}
 	if filter != "" {
 		argv = append(argv, filter)
 	}
@@ -42,11 +43,15 @@ func (h *Host) Capture(ctx context.Context, dev, filter string) (*Capture, error
 	})
 }
 
-// Stop ends the capture and returns its IP packets in order. What passed before the call is in it.
+// Stop ends the capture and returns its IP packets in order. What passed before the call is in it;
+// a capture that missed packets is an error.
 func (c *Capture) Stop() ([]OuterPacket, error) {
 	time.Sleep(100 * time.Millisecond) // a signal makes tcpdump leave what it has not read yet
 	if err := c.proc.stop(syscall.SIGINT); err != nil {
 		return nil, err
+	}
+	if !strings.Contains(tail(c.log, 5), "\n0 packets dropped by kernel") {
+		return nil, fmt.Errorf("the capture missed packets: %s", tail(c.log, 5))
 	}
 	file, err := os.ReadFile(c.file)
 	if err != nil {
