@@ -15,6 +15,7 @@ ping:iputils-ping
 tcpdump:tcpdump
 ethtool:ethtool
 ps:procps
+strace:strace
 '
 
 lacking() {

@@ -2,72 +2,138 @@ package ovs_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/greave-sdn/greave/agent/facts"
+	"pgregory.net/rapid"
+
 	"github.com/greave-sdn/greave/agent/ovs"
+	"github.com/greave-sdn/greave/agent/plan"
 	"github.com/greave-sdn/greave/agent/reconcile"
 	"github.com/greave-sdn/greave/model"
+	"github.com/greave-sdn/greave/model/modeltest"
 	"github.com/greave-sdn/greave/openflow"
 	"github.com/greave-sdn/greave/openflow/ofctl"
 	"github.com/greave-sdn/greave/ovsdb"
 	"github.com/greave-sdn/greave/ovsdb/ovsdbtest"
 )
 
-// rig is a backend on a real switch.
+var owner = model.NewOwner("test")
+
+// devices is a host that has the devices that a test says.
+type devices map[string]model.Device
+
+func (d *devices) Devices(context.Context) (map[string]model.Device, error) { return *d, nil }
+func (d *devices) KernelDatapath(context.Context) bool                      { return false }
+func (d *devices) Changes() <-chan struct{}                                 { return nil }
+
+// rig is a backend on a real switch, all of whose devices are dummies.
 type rig struct {
 	*ovsdbtest.Server
 	backend  *ovs.Backend
 	session  *ovsdb.Session
+	devices  devices
 	bindings *openflow.Bindings
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	srv := ovsdbtest.Start(t, ovsdbtest.WithNetdevSwitch())
-	session := ovsdb.New(ovsdb.Config{Endpoint: srv.Socket})
-	host := facts.New()
-	r := &rig{Server: srv, session: session, bindings: openflow.NewBindings()}
+	srv := ovsdbtest.Start(t, ovsdbtest.WithSwitch())
+	r := &rig{Server: srv, session: ovsdb.New(ovsdb.Config{Endpoint: srv.Socket}), bindings: openflow.NewBindings(), devices: devices{}}
 	r.backend = ovs.New(ovs.Config{
-		Owner: model.NewOwner("test"), Session: session, Host: host, Now: time.Now,
-		Switch: ofctl.New(ofctl.Config{RunDir: srv.RunDir}),
+		Owner: owner, Session: r.session, Host: &r.devices, Now: time.Now,
+		Switch: ofctl.New(ofctl.Config{RunDir: srv.RunDir}), SwitchTimeout: 3 * time.Second,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 2)
-	go func() { done <- session.Run(ctx) }()
+	go func() { done <- r.session.Run(ctx) }()
 	go func() { done <- r.backend.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		<-done
 		<-done
 	})
-	for range 100 {
-		if session.Synced() {
-			return r
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatal("session does not sync")
-	return nil
+	r.await(t, "the session is synced", r.session.Synced)
+	return r
 }
 
-// pass resolves a stated document and makes the switch so.
-func (r *rig) pass(t *testing.T, s model.HostState, full bool) reconcile.Outcome {
+func (r *rig) await(t rapid.TB, what string, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	var f model.Facts
-	if err := r.backend.Facts(ctx, &f); err != nil {
-		t.Fatal(err)
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
 	}
-	want := model.Resolve(model.Union(model.Normalize(s, model.HostState{})), f)
-	out := r.backend.Pass(ctx, reconcile.PassInput{Want: want, Bindings: r.bindings, Full: full})
+}
+
+// caughtUp waits until the session has seen what was written by hand.
+func (r *rig) caughtUp(t rapid.TB) {
+	t.Helper()
+	next := r.VSCtl("get", "Open_vSwitch", ".", "next_cfg")
+	r.await(t, "the session has seen all writes", func() bool {
+		s, err := r.session.Snapshot(context.Background())
+		return err == nil && fmt.Sprint(s.Switch.NextCfg) == next
+	})
+}
+
+func (r *rig) resolve(t rapid.TB, s model.HostState) model.Resolved {
+	t.Helper()
+	var f model.Facts
+	if err := r.backend.Facts(context.Background(), &f); err != nil {
+		t.Fatalf("facts: %v", err)
+	}
+	return model.Resolve(model.Union(model.Normalize(s, model.HostState{})), f)
+}
+
+// try resolves a stated document and makes one pass.
+func (r *rig) try(t rapid.TB, s model.HostState, full bool) reconcile.Outcome {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	return r.backend.Pass(ctx, reconcile.PassInput{Want: r.resolve(t, s), Bindings: r.bindings, Full: full})
+}
+
+// pass is try, and it must be finished.
+func (r *rig) pass(t rapid.TB, s model.HostState, full bool) reconcile.Outcome {
+	t.Helper()
+	out := r.try(t, s, full)
 	if out.Err != nil {
 		t.Fatalf("pass: %v", out.Err)
 	}
 	return out
+}
+
+// plan is what a full observation leaves to do.
+func (r *rig) plan(t rapid.TB, s model.HostState) plan.Plan {
+	t.Helper()
+	p, err := r.backend.Plan(context.Background(), r.resolve(t, s), r.bindings.Clone())
+	if err != nil {
+		t.Fatalf("plan: %v", err)
+	}
+	return p
+}
+
+func (r *rig) ofctl(bridge string, args ...string) string {
+	args = slices.Insert(args, 1, "unix:"+r.RunDir+"/"+bridge+".mgmt")
+	return r.Tool("ovs-ofctl", append([]string{"-OOpenFlow13,OpenFlow14,OpenFlow15", "--no-names"}, args...)...)
+}
+
+// image is the flows and groups of a bridge as text.
+func (r *rig) image(bridge string) string {
+	var lines []string
+	for _, what := range []string{"dump-flows", "dump-groups"} {
+		for l := range strings.Lines(r.ofctl(bridge, what, "--no-stats")) {
+			if !strings.Contains(l, "(xid=") {
+				lines = append(lines, strings.TrimSpace(l))
+			}
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
 }
 
 func small() model.HostState {
@@ -76,6 +142,7 @@ func small() model.HostState {
 		Vteps:    []model.Vtep{{Name: "u", Addr: addr("192.0.2.1")}},
 		Peers:    []model.Peer{{Name: "h2", Paths: []model.Path{{Remote: addr("192.0.2.2")}}, Segments: []string{"red"}}},
 		Segments: []model.Segment{{Name: "red", Key: 100}},
+		Ports:    []model.Port{{Name: "p1", Device: "tap1", Attachments: []model.Attachment{{Segment: "red"}}}},
 		Fdb:      []model.FdbEntry{{Segment: "red", MAC: model.MAC{2, 0, 0, 0, 0, 2}, Peer: "h2"}},
 		Bridges:  []model.Bridge{{Name: "br0", Datapath: model.DatapathNetdev}},
 		Tunnels:  []model.Tunnel{{Name: "gre-7", Bridge: "br0", Remote: addr("192.0.2.7"), KeyIn: model.Some(uint64(7)), KeyOut: model.Some(uint64(7))}},
@@ -84,21 +151,133 @@ func small() model.HostState {
 
 func TestPassSettles(t *testing.T) {
 	r := newRig(t)
+	r.devices = modeltest.Devices(small())
 	out := r.pass(t, small(), true)
-	t.Logf("done:\n%v", out.Done)
 	for ref, n := range out.Notices {
 		t.Errorf("notice on %s: %v", ref, n)
 	}
-	if !out.Remaining.Empty() {
-		t.Errorf("remaining after the first pass:\n%s", out.Remaining.Text())
+	if len(out.Done) == 0 || !out.Remaining.Empty() {
+		t.Errorf("done: %v\nremaining after the first pass:\n%s", out.Done, out.Remaining.Text())
 	}
-	if again := r.pass(t, small(), true); len(again.Done) > 0 {
-		t.Errorf("second pass did:\n%v", again.Done)
+	for _, full := range []bool{false, true} {
+		if again := r.pass(t, small(), full); len(again.Done) > 0 {
+			t.Errorf("second pass, full %v, did:\n%v", full, again.Done)
+		}
 	}
 	if gone := r.pass(t, model.HostState{AllowEmpty: true}, false); !gone.Remaining.Empty() {
 		t.Errorf("remaining after removal:\n%s", gone.Remaining.Text())
 	}
 	if left := r.VSCtl("list-br"); left != "" {
 		t.Errorf("left: %s", left)
+	}
+}
+
+// TestOneDatabaseRefusal: an object that the database refuses is told, and all
+// others are built in the same pass.
+func TestOneDatabaseRefusal(t *testing.T) {
+	r := newRig(t)
+	s := model.HostState{Bridges: []model.Bridge{{Name: "br0", Datapath: model.DatapathNetdev}}}
+	for i := range 40 {
+		s.Tunnels = append(s.Tunnels, model.Tunnel{Name: fmt.Sprintf("gre-%d", i), Bridge: "br0", Remote: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})})
+	}
+	s.Tunnels[17].VLAN = 5000 // the schema allows 0-4095
+	out := r.pass(t, s, true)
+	if n := out.Notices[s.Tunnels[17].Ref()]; n.Reason != model.NoticeRefused || !strings.Contains(n.Message, "5000") || len(out.Notices) != 1 {
+		t.Errorf("notices: %v, want gre-17 refused for its VLAN", out.Notices)
+	}
+	if ports := strings.Fields(r.VSCtl("list-ports", "br0")); len(ports) != 39 {
+		t.Errorf("%d ports, want 39", len(ports))
+	}
+}
+
+// TestOneFlowRefusal: an object whose flow the switch refuses is told, and the
+// flows of all others go in with the same pass.
+func TestOneFlowRefusal(t *testing.T) {
+	r := newRig(t)
+	s := small()
+	r.devices = modeltest.Devices(s)
+	r.pass(t, s, true)
+	// Room for no more than the one FDB flow that is there.
+	have := strings.Count(r.ofctl("br-greave", "dump-flows", fmt.Sprintf("table=%d", openflow.TableL2)), "cookie=")
+	r.VSCtl("--", "--id=@t", "create", "Flow_Table", fmt.Sprintf("flow_limit=%d", have), "overflow_policy=refuse",
+		"--", "set", "Bridge", "br-greave", fmt.Sprintf("flow_tables:%d=@t", openflow.TableL2))
+	r.caughtUp(t)
+	s.Fdb = append(s.Fdb, model.FdbEntry{Segment: "red", MAC: model.MAC{2, 0, 0, 0, 0, 3}, Peer: "h2"})
+	s.Segments = append(s.Segments, model.Segment{Name: "blue", Key: 200, Members: []string{"h2"}})
+	out := r.pass(t, s, false)
+	if n := out.Notices[s.Fdb[1].Ref()]; n.Reason != model.NoticeRefused {
+		t.Errorf("notices: %v, want the second FDB entry refused", out.Notices)
+	}
+	if !strings.Contains(r.image("br-greave"), "tun_id=0xc8") {
+		t.Errorf("segment blue is not in:\n%s", r.image("br-greave"))
+	}
+	if !out.Remaining.Empty() {
+		t.Errorf("remaining:\n%s", out.Remaining.Text())
+	}
+	r.VSCtl("clear", "Bridge", "br-greave", "flow_tables")
+	r.caughtUp(t)
+	if out := r.pass(t, s, false); len(out.Notices) > 0 || !out.Remaining.Empty() {
+		t.Errorf("with room again: %v\n%s", out.Notices, out.Remaining.Text())
+	}
+}
+
+// TestOfportTaken: when the number that greave asks for is taken, the flows are
+// those of the number that the switch gave.
+func TestOfportTaken(t *testing.T) {
+	r := newRig(t)
+	s := small()
+	s.Ports = nil
+	r.devices = modeltest.Devices(small())
+	r.pass(t, s, true)
+	var args []string
+	for i := range 8 { // all that greave could ask for next
+		name := fmt.Sprintf("theirs%d", i)
+		args = append(args, "--", "add-port", "br-greave", name, "--", "set", "Interface", name, "type=internal", fmt.Sprintf("ofport_request=%d", 32768+i))
+	}
+	r.VSCtl(args...)
+	r.caughtUp(t)
+	out := r.pass(t, small(), false)
+	if len(out.Notices) > 0 || !out.Remaining.Empty() {
+		t.Errorf("notices %v, remaining:\n%s", out.Notices, out.Remaining.Text())
+	}
+	asked, given := r.VSCtl("get", "Interface", "tap1", "ofport_request"), r.VSCtl("get", "Interface", "tap1", "ofport")
+	if asked == given {
+		t.Fatalf("the switch gave %s as asked: the test proves nothing", given)
+	}
+	if image := r.image("br-greave"); !strings.Contains(image, "in_port="+given) || strings.Contains(image, "in_port="+asked) {
+		t.Errorf("asked for %s, given %s, flows:\n%s", asked, given, image)
+	}
+	if again := r.pass(t, small(), true); len(again.Done) > 0 {
+		t.Errorf("second pass did:\n%v", again.Done)
+	}
+}
+
+// TestSwitchGone: a switch that does not follow ends the pass with an error and
+// blames nobody; when it is back the next pass does the rest.
+func TestSwitchGone(t *testing.T) {
+	r := newRig(t)
+	s := small()
+	r.devices = modeltest.Devices(s)
+	r.pass(t, s, true)
+	r.KillSwitch()
+	s.Tunnels[0].TTL.Fixed = model.Some(uint32(9))
+	out := r.try(t, s, true)
+	if out.Err == nil || len(out.Notices) > 0 {
+		t.Errorf("pass without a switch: %v, notices %v", out.Err, out.Notices)
+	}
+	r.StartSwitch()
+	r.caughtUp(t)
+	if out := r.pass(t, s, true); len(out.Notices) > 0 || !out.Remaining.Empty() {
+		t.Errorf("notices %v, remaining:\n%s", out.Notices, out.Remaining.Text())
+	}
+	if got := r.VSCtl("get", "Interface", "gre-7", "options:ttl"); got != `"9"` {
+		t.Errorf("ttl = %s, want 9", got)
+	}
+	image := r.image("br-greave")
+	r.KillServer()
+	r.StartServer()
+	r.await(t, "the session is synced again", func() bool { _, err := r.session.Snapshot(t.Context()); return err == nil })
+	if out := r.pass(t, s, true); len(out.Done) > 0 || r.image("br-greave") != image {
+		t.Errorf("after a restart of the database: %v", out.Done)
 	}
 }

@@ -22,7 +22,8 @@ type Submission struct {
 	// Base is the revision that the document was made from; nil: any.
 	Base         *uint64
 	Comment      string
-	ValidateOnly bool // check, and change nothing
+	RollbackOf   uint64 // the revision that it repeats; 0: none
+	ValidateOnly bool   // check, and change nothing
 }
 
 // StaleError means that the source's document has changed since the base.
@@ -74,7 +75,7 @@ func (l *Loop) Submit(ctx context.Context, s Submission) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	next := store.Revision{Revision: have.Revision.Revision + 1, Time: l.cfg.Now().UTC().Round(0), Comment: s.Comment, Document: bytes.Clone(s.Document)}
+	next := store.Revision{Revision: have.Revision.Revision + 1, Time: l.cfg.Now().UTC().Round(0), Comment: s.Comment, RollbackOf: s.RollbackOf, Document: bytes.Clone(s.Document)}
 	return next.Revision, l.enforce(map[string]current{s.Source: {Revision: next, state: s.State}})
 }
 
@@ -160,7 +161,7 @@ func (l *Loop) Rollback(ctx context.Context, source string, revision uint64, com
 			if err != nil {
 				return 0, err
 			}
-			return l.Submit(ctx, Submission{Source: source, Document: r.Document, State: state, Comment: comment})
+			return l.Submit(ctx, Submission{Source: source, Document: r.Document, State: state, Comment: comment, RollbackOf: revision})
 		}
 	}
 	return 0, fmt.Errorf("roll back to revision %d of source %q: %w", revision, source, ErrNoRevision)

@@ -259,7 +259,7 @@ func sourceState(source string, rev store.Revision) (*greavev1.SourceState, erro
 }
 
 func wireRevision(rev store.Revision) *greavev1.Revision {
-	out := &greavev1.Revision{Number: rev.Revision, AcceptedAt: timestamppb.New(rev.Time), Comment: rev.Comment}
+	out := &greavev1.Revision{Number: rev.Revision, AcceptedAt: timestamppb.New(rev.Time), Comment: rev.Comment, RollbackOf: rev.RollbackOf}
 	if wire, err := convert.Decode(rev.Document); err == nil {
 		out.Objects = uint32(objects(wire))
 	}

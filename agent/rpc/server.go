@@ -84,6 +84,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	greavev1.RegisterConfigServiceServer(g, s)
 	greavev1.RegisterStateServiceServer(g, s)
 	h := health.NewServer()
+	for name := range g.GetServiceInfo() { // what a probe may name, besides the server as a whole
+		h.SetServingStatus(name, healthv1.HealthCheckResponse_SERVING)
+	}
 	healthv1.RegisterHealthServer(g, h)
 	reflection.Register(g)
 	done := make(chan struct{})

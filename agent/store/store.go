@@ -29,6 +29,8 @@ type Revision struct {
 	Time     time.Time `json:"time"`
 	Comment  string    `json:"comment,omitempty"`
 	Document []byte    `json:"document,omitempty"` // the wire form; empty: the source wants nothing
+	// RollbackOf is the revision whose document this one repeats; 0: none.
+	RollbackOf uint64 `json:"rollback_of,omitempty"`
 }
 
 // Entry is a revision with its source.
