@@ -58,10 +58,12 @@ func apply(t *testing.T, h *lab.Host, doc string) *greavev1.ApplyResponse {
 	return r
 }
 
-// start starts greaved on every host.
+// start starts greaved on every host, among 200 foreign objects that must come
+// out of the test byte for byte.
 func start(t *testing.T, l *lab.Lab) {
 	t.Helper()
 	for _, h := range l.Hosts {
+		site{Host: h, t: t}.guard()
 		if err := h.StartGreaved(t.Context()); err != nil {
 			t.Fatal(err)
 		}
