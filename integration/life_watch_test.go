@@ -126,3 +126,26 @@ func TestHealthAndReflection(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignIsListed: what greave did not make is shown when it is asked for,
+// and only then.
+func TestForeignIsListed(t *testing.T) {
+	s := newSite(t)
+	apply(t, s.Host, "bridges: [{name: br-mine, datapath: netdev}]")
+	for _, foreign := range []bool{false, true} {
+		r, err := s.List(t.Context(), &greavev1.ListRequest{Foreign: foreign})
+		s.must(err)
+		found := map[greavev1.ObjectKind]int{}
+		mine := 0
+		for _, o := range r.Objects {
+			if o.Status.State == greavev1.ResourceState_RESOURCE_STATE_FOREIGN {
+				found[o.Status.Kind]++
+			} else if o.Status.Name == "br-mine" {
+				mine++
+			}
+		}
+		if mine != 1 || (found[bridgeKind] > 0) != foreign || (found[portKind] > 0) != foreign {
+			t.Errorf("foreign %v: %d of br-mine, foreign ones %v", foreign, mine, found)
+		}
+	}
+}

@@ -253,7 +253,7 @@ func (v *view) flowCount(ref model.Ref, bridge string) (n uint64) {
 
 func (v *view) port(name string) *greavev1.ObservedPort {
 	p := v.ports[name]
-	have, ok := v.Facts.OVS.Ports[p.Device]
+	have, ok := v.Facts.OVS.Ports[cmp.Or(p.Device, name)] // a foreign port has the name of its device
 	if !ok {
 		return nil
 	}

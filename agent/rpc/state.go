@@ -56,10 +56,6 @@ func (s *Server) Get(ctx context.Context, _ *greavev1.GetRequest) (*greavev1.Get
 	return &greavev1.GetResponse{Status: out}, nil
 }
 
-// listPage is how many objects one answer of List holds when the request does
-// not say.
-const listPage = 10000
-
 // List lists objects with what the host has of them.
 func (s *Server) List(ctx context.Context, r *greavev1.ListRequest) (*greavev1.ListResponse, error) {
 	st := s.cfg.Loop.Status()
@@ -71,8 +67,12 @@ func (s *Server) List(ctx context.Context, r *greavev1.ListRequest) (*greavev1.L
 		}
 		v = newView(in, s.cfg.Loop.Desired(), s.cfg.Owner, bindings, timestamppb.New(s.cfg.Now()))
 	}
+	all := st.Objects
+	if r.Foreign && v != nil {
+		all = slices.Concat(all, v.foreign())
+	}
 	var match []reconcile.ObjectStatus
-	for _, o := range st.Objects {
+	for _, o := range all {
 		if (r.Kind == 0 || convert.KindToWire(o.Ref.Kind) == r.Kind) && (r.Name == "" || o.Ref.Name == r.Name) {
 			match = append(match, o)
 		}
@@ -81,8 +81,7 @@ func (s *Server) List(ctx context.Context, r *greavev1.ListRequest) (*greavev1.L
 	if err != nil || from < 0 || from > len(match) {
 		return nil, failure(codes.InvalidArgument, model.ReasonInvalid, "page_token is not one that List gave")
 	}
-	size := int(cmp.Or(r.PageSize, listPage))
-	to := min(from+size, len(match))
+	to := min(from+cmp.Or(int(r.PageSize), len(match)), len(match))
 	out := &greavev1.ListResponse{}
 	for _, o := range match[from:to] {
 		obj := &greavev1.Object{Status: wireStatus(o)}
@@ -108,6 +107,9 @@ func inSegment(o *greavev1.Object, segment string) bool {
 // Watch sends every object's status, then SYNCED, then changes. A slow client
 // misses steps in between, never the last state.
 func (s *Server) Watch(r *greavev1.WatchRequest, stream grpc.ServerStreamingServer[greavev1.WatchResponse]) error {
+	if r.Foreign {
+		return model.FieldErrors{{Path: "foreign", Value: "true", Reason: model.ReasonUnimplemented, Message: "is not supported yet: changes of what is not greave's are not told", Remedy: "leave it out, and use List"}}
+	}
 	sent := map[model.Ref]*greavev1.ObjectStatus{}
 	st := s.cfg.Loop.Status()
 	for first := true; ; first = false {
@@ -197,6 +199,8 @@ func wireConditions(list []reconcile.Condition) []*greavev1.Condition {
 	}
 	return out
 }
+
+func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func sortedRefs[V any](m map[model.Ref]V) []model.Ref {
 	return slices.SortedFunc(maps.Keys(m), model.Ref.Compare)

@@ -70,7 +70,6 @@ func (a *app) get(ctx context.Context, req *greavev1.ListRequest) error {
 // list asks for all objects, page by page.
 func (a *app) list(ctx context.Context, c *connection, req *greavev1.ListRequest) (*greavev1.ListResponse, error) {
 	all := &greavev1.ListResponse{}
-	req.PageSize = 1000
 	for {
 		ctx, cancel := a.deadline(ctx, 0)
 		page, err := c.state.List(ctx, req)
