@@ -151,7 +151,7 @@ func (s *Server) Plan(ctx context.Context, r *greavev1.PlanRequest) (*greavev1.P
 	if err != nil {
 		return nil, err
 	}
-	return &greavev1.PlanResponse{Plan: wirePlan(p), Warnings: warnings(p)}, nil
+	return &greavev1.PlanResponse{Plan: s.wirePlan(p, sourceOf(r.Source)), Warnings: warnings(p)}, nil
 }
 
 // warnings are the objects that a plan leaves out, and why.
@@ -318,7 +318,7 @@ func (s *Server) Purge(ctx context.Context, r *greavev1.PurgeRequest) (*greavev1
 	if err != nil {
 		return nil, err
 	}
-	out := &greavev1.PurgeResponse{Plan: wirePlan(p)}
+	out := &greavev1.PurgeResponse{Plan: s.wirePlan(p, "")}
 	if r.DryRun {
 		return out, nil
 	}

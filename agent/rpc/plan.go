@@ -19,13 +19,19 @@ var verbs = map[plan.Verb]greavev1.Verb{
 }
 
 // wirePlan turns a plan into its wire form; enums of stages and disruption have
-// the same numbers on both sides.
-func wirePlan(p plan.Plan) *greavev1.Plan {
+// the same numbers on both sides. An object that nobody states yet is of the
+// source that asks.
+func (s *Server) wirePlan(p plan.Plan, asking string) *greavev1.Plan {
 	out := &greavev1.Plan{}
+	now := s.cfg.Loop.Status()
 	for _, o := range p.Ops {
+		source := asking
+		if st, known := now.Object(o.Object); known {
+			source = st.Source
+		}
 		op := &greavev1.Operation{
 			Verb: verbs[o.Verb], Stage: greavev1.Stage(o.Stage),
-			Kind: convert.KindToWire(o.Object.Kind), Name: o.Object.Name, Target: o.Target,
+			Kind: convert.KindToWire(o.Object.Kind), Name: o.Object.Name, Target: o.Target, Source: source,
 			Disruption: greavev1.Disruption(o.Disruption), Text: o.String(),
 		}
 		for _, c := range o.Changes {
