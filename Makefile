@@ -10,7 +10,7 @@ UNIT = $(shell go list ./... | grep -v /integration)
 REPORT := build/testreport
 
 .DEFAULT_GOAL := help
-.PHONY: deps build test test-fast lint generate demo fmt clean help
+.PHONY: deps build test test-vm test-fast lint generate demo fmt clean help
 
 deps: ## install what tests and demo need and this machine lacks
 	@integration/install-deps.sh
@@ -20,6 +20,9 @@ build: ## build greaved and greave into build/
 
 test: deps $(REPORT) ## everything: unit, golden, property, fuzz seeds, race; as root also Open vSwitch in namespaces
 	@$(REPORT) $(RACE) -timeout 15m $(UNIT) -- -timeout 5m ./ovsdb -- $(RACE) -count=1 -p 1 -timeout 25m ./integration/...
+
+test-vm: $(REPORT) ## tunnels and Open vSwitch's kernel datapath on a real kernel, in a virtual machine (part of test)
+	@$(REPORT) -count=1 -timeout 15m ./integration/vm/...
 
 test-fast: $(REPORT) ## what needs neither root nor Open vSwitch, under a minute
 	@$(REPORT) -short -timeout 2m ./...

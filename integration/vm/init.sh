@@ -14,17 +14,22 @@ ln -sfn /run /var/run
 ip link set lo up
 modprobe -a virtio_pci virtio_console
 
+# The kernel shows a port a moment before it lets it be opened.
+await() { until (: >/dev/vport0p$1) 2>/dev/null; do sleep 0.02; done; }
+
 # program PORT NAME COMMAND…
 program() {
+	await $1
 	out=/dev/vport0p$1 name=$2
 	shift 2
 	mkdir -p /artifacts/$name
 	cd /artifacts/$name
 	# Open vSwitch 3.1 that makes its first bridge of the kernel datapath in the first ten seconds of
-	# monotonic time starts no upcall handler and never forwards.
-	GREAVE_ARTIFACTS=$PWD unshare --time --monotonic 100 --boottime 100 --fork "$@" >$out 2>&1 </dev/null
+	# monotonic time starts no upcall handler and never forwards. (The shell prefers its own unshare.)
+	GREAVE_ARTIFACTS=$PWD /usr/bin/unshare --time --monotonic=100 --boottime=100 --fork -- "$@" >$out 2>&1 </dev/null
 	echo "exit $name $?" >/dev/vport0p1
 }
+await 2
 . /guest/run
 
 cd /artifacts

@@ -84,7 +84,16 @@ func currentKernel(ctx context.Context, dir string) (kernel, error) {
 	if _, err := os.Stat(k.dir); err == nil {
 		return k, nil
 	}
-	return k, k.unpack(ctx, dir)
+	if err := k.unpack(ctx, dir); err != nil {
+		return kernel{}, err
+	}
+	old, err := filepath.Glob(filepath.Join(dir, "kernel-*"))
+	for _, o := range old {
+		if o != k.dir {
+			os.RemoveAll(o)
+		}
+	}
+	return k, err
 }
 
 // unpack downloads the package, whose signature apt checks, and takes it apart; nothing is

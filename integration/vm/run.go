@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,21 +55,16 @@ const (
 // is not 0 is no error of Run; a kernel panic, a guest that ends before it has said how every
 // program ended, and the end of ctx are, and come with what is known until then.
 func (g *Guest) Run(ctx context.Context, b Boot) (map[string]Outcome, error) {
-	dir, err := os.MkdirTemp(g.dir, "run")
+	initrd, err := g.openInitrd(b.Programs)
 	if err != nil {
 		return nil, fmt.Errorf("run guest: %w", err)
 	}
-	defer os.RemoveAll(dir)
-	initrd := filepath.Join(dir, "initrd")
-	if err := g.writeInitrd(initrd, b.Programs); err != nil {
-		return nil, fmt.Errorf("run guest: %w", err)
-	}
-	w := wires{log: &syncWriter{w: b.Log}}
+	w := wires{log: &syncWriter{w: b.Log}, ends: []*os.File{initrd}}
 	console := w.text("console")
 	status := w.text("status")
 	unpacked := w.read(func(r io.Reader) error { return unpack(r, b.Artifacts) })
 	outputs := mapped(b.Programs, func(p Program) *bytes.Buffer { return w.text(p.Name) })
-	err = w.boot(ctx, g.qemuArgs(initrd, b, len(w.ends)))
+	err = w.boot(ctx, g.qemuArgs(b, len(w.ends)))
 	out, verdict := judge(console.String(), status.String(), b.Programs, errors.Join(err, ctx.Err()))
 	for i, p := range b.Programs {
 		o := out[p.Name]
@@ -84,8 +80,9 @@ func (g *Guest) Run(ctx context.Context, b Boot) (map[string]Outcome, error) {
 	return out, nil
 }
 
-// writeInitrd writes the base archive and behind it one with the programs.
-func (g *Guest) writeInitrd(path string, programs []Program) (err error) {
+// openInitrd returns a file with the base archive and behind it one with the programs. The file has
+// no name any more, so that nothing is left of it even when this process is killed.
+func (g *Guest) openInitrd(programs []Program) (*os.File, error) {
 	var script strings.Builder
 	files := []file{{name: "guest/run", mode: typeFile | 0o755}}
 	for i, p := range programs {
@@ -97,43 +94,51 @@ func (g *Guest) writeInitrd(path string, programs []Program) (err error) {
 		files = append(files, copied(p.Path, "guest/"+p.Name))
 	}
 	files[0].data = script.String()
-	out, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, out.Close()) }()
 	base, err := os.Open(g.base)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer base.Close()
-	if _, err := io.Copy(out, base); err != nil {
-		return err
+	out, err := os.CreateTemp(g.dir, "initrd")
+	if err != nil {
+		return nil, err
 	}
-	return encodeArchive(out, files)
+	err = os.Remove(out.Name())
+	if err == nil {
+		_, err = io.Copy(out, base)
+	}
+	if err == nil {
+		err = encodeArchive(out, files)
+	}
+	if err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	return out, nil
 }
 
 // qemuArgs is the command line. Without cx16 off, a 6.12 kernel dies within seconds on QEMU 7.2;
 // the microvm machine hangs before it says anything; a Debian kernel under KVM in a guest stays mute.
-func (g *Guest) qemuArgs(initrd string, b Boot, wires int) []string {
+func (g *Guest) qemuArgs(b Boot, inherited int) []string {
 	args := []string{"-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-smp", "2", "-m", memory,
-		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-kernel", g.vmlinuz, "-initrd", initrd,
+		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-kernel", g.vmlinuz,
 		"-append", strings.TrimSpace("console=ttyS0 quiet loglevel=4 panic=-1 oops=panic " + b.Append),
-		"-serial", "chardev:wire0", "-device", "virtio-serial-pci"}
-	for i := range wires {
-		// An inherited pipe: 0, 1 and 2 come before the first.
-		args = append(args, "-chardev", fmt.Sprintf("file,id=wire%d,path=/dev/fd/%d", i, i+3))
-		if i > 0 {
-			args = append(args, "-device", fmt.Sprintf("virtserialport,chardev=wire%d,nr=%d", i, i))
+		"-initrd", inheritedFile(0), "-serial", "chardev:wire1", "-device", "virtio-serial-pci"}
+	for i := 1; i < inherited; i++ {
+		args = append(args, "-chardev", fmt.Sprintf("file,id=wire%d,path=%s", i, inheritedFile(i)))
+		if i > 1 {
+			args = append(args, "-device", fmt.Sprintf("virtserialport,chardev=wire%d,nr=%d", i, i-1))
 		}
 	}
 	return args
 }
 
+// inheritedFile is the name in QEMU of one of wires.ends: 0, 1 and 2 come before the first.
+func inheritedFile(i int) string { return fmt.Sprintf("/dev/fd/%d", 3+i) }
+
 // wires are pipes out of QEMU, each with a reader.
 type wires struct {
 	log     *syncWriter
-	ends    []*os.File // for QEMU
+	ends    []*os.File // for QEMU to inherit: the initrd, then the pipes
 	readers sync.WaitGroup
 	err     error
 }
@@ -150,7 +155,7 @@ func (w *wires) text(name string) *bytes.Buffer {
 				w.log.line(name, line)
 			}
 			if err != nil {
-				return nil // the end, or a wire of a killed QEMU: judge sees what is missing
+				return nil //nolint:nilerr // the end, or a killed QEMU's: judge sees what is missing
 			}
 		}
 	})
@@ -177,12 +182,15 @@ func (w *wires) read(f func(io.Reader) error) *error {
 
 // boot runs QEMU to its end and then all readers to theirs.
 func (w *wires) boot(ctx context.Context, args []string) error {
+	// Pdeathsig comes when the thread that started QEMU ends, so this one must stay.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, qemu, args...)
 	cmd.ExtraFiles = w.ends
 	cmd.Stderr = &stderr
 	cmd.WaitDelay = killWait
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	err := w.err
 	if err == nil {
 		err = cmd.Start()
@@ -245,10 +253,10 @@ func unpack(r io.Reader, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	for t := tar.NewReader(r); ; {
 		head, err := t.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

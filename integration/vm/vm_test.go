@@ -107,15 +107,15 @@ func (r *result) replay(t *testing.T) {
 	for _, c := range r.children {
 		t.Run(c.name, c.replay)
 	}
-	t.Logf("%.2f s in the guest\n%s", r.elapsed, r.output.String())
+	t.Logf("%.2f s in the guest", r.elapsed)
 	switch r.action {
 	case "pass":
 	case "skip":
 		t.Skip(lastLines(r.output.String()))
 	case "fail":
-		t.Fail()
+		t.Error(r.output.String())
 	default:
-		t.Error("did not end")
+		t.Error("did not end\n" + r.output.String())
 	}
 }
 

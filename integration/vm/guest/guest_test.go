@@ -1,6 +1,11 @@
 // Package guest is tests of what only a kernel with all its tunnel drivers can show. They run in
 // the guest of package vm, as root and alone, and may use namespaces and devices as they like;
 // elsewhere the package has no tests. They speak netlink and sockets: a process costs 50 ms there.
+//
+// A new test is a new function here; it gets a host, or a pair, and drops files that shall come
+// back into the directory GREAVE_ARTIFACTS. A new package of guest tests begins with a TestMain like
+// this one and is named in suites of package vm's test. A driver that is missing in the guest is
+// added to drivers of package vm, a program to needed.
 package guest
 
 import (

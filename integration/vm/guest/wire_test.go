@@ -50,24 +50,41 @@ func (h host) listen(device string) *tap {
 // until returns the frames heard up to and with the first that holds mark.
 func (s *tap) until(mark []byte) (frames [][]byte) {
 	s.t.Helper()
-	buffer := make([]byte, 1<<16)
 	for end := time.Now().Add(patience); time.Now().Before(end); {
-		n, _, err := unix.Recvfrom(s.fd, buffer, 0)
-		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
-			continue
-		}
-		check(s.t, err)
-		now := time.Now()
-		check(s.t, binary.Write(s.pcap, binary.LittleEndian, []uint32{uint32(now.Unix()), uint32(now.Nanosecond() / 1000), uint32(n), uint32(n)}))
-		_, err = s.pcap.Write(buffer[:n])
-		check(s.t, err)
-		frames = append(frames, bytes.Clone(buffer[:n]))
-		if bytes.Contains(buffer[:n], mark) {
-			return frames
+		if f := s.next(0); f != nil {
+			frames = append(frames, f)
+			if bytes.Contains(f, mark) {
+				return frames
+			}
 		}
 	}
 	s.t.Fatalf("no frame with %q in %v; %d others", mark, patience, len(frames))
 	return nil
+}
+
+// drain returns the frames heard so far.
+func (s *tap) drain() (frames [][]byte) {
+	s.t.Helper()
+	for f := s.next(unix.MSG_DONTWAIT); f != nil; f = s.next(unix.MSG_DONTWAIT) {
+		frames = append(frames, f)
+	}
+	return frames
+}
+
+// next returns a frame, or nil when there is none for a while.
+func (s *tap) next(flags int) []byte {
+	s.t.Helper()
+	buffer := make([]byte, 1<<16)
+	n, _, err := unix.Recvfrom(s.fd, buffer, flags)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+		return nil
+	}
+	check(s.t, err)
+	now := time.Now()
+	check(s.t, binary.Write(s.pcap, binary.LittleEndian, []uint32{uint32(now.Unix()), uint32(now.Nanosecond() / 1000), uint32(n), uint32(n)}))
+	_, err = s.pcap.Write(buffer[:n])
+	check(s.t, err)
+	return buffer[:n]
 }
 
 // line is a pair of UDP sockets with the path under test in between.
@@ -92,18 +109,39 @@ func newLine(t *testing.T, pair [2]host, from, to netip.Addr) line {
 	})
 	check(t, err)
 	t.Cleanup(func() { l.from.Close(); l.to.Close() })
+	l.neverFragment(from.Is6())
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		_, _ = l.from.Write([]byte("hello")) // an ICMP error of an earlier try may come back here
-		if string(l.receive(100*time.Millisecond)) == "hello" {
-			for l.receive(20*time.Millisecond) != nil { // those of slower tries
-			}
-			return l
+		if l.receive(100*time.Millisecond) == nil {
+			continue
 		}
+		// Earlier tries may be under way still, for which this one waits: the line keeps the order.
+		_, err := l.from.Write([]byte("ready"))
+		check(t, err)
+		for string(l.receive(patience)) == "hello" {
+		}
+		return l
 	}
 	t.Fatalf("no packet crossed from %v to %v in %v", from, to, patience)
 	return l
 }
 
+// neverFragment makes the sender's packets go out whole or not at all, whatever it has been told
+// of the path.
+func (l line) neverFragment(six bool) {
+	raw, err := l.from.SyscallConn()
+	check(l.t, err)
+	check(l.t, raw.Control(func(fd uintptr) {
+		if six {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
+		} else {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+		}
+	}))
+	check(l.t, err)
+}
+
+// receive returns the payload of the next packet that arrives, nil if none does.
 func (l line) receive(wait time.Duration) []byte {
 	buffer := make([]byte, 1<<16)
 	check(l.t, l.to.SetReadDeadline(time.Now().Add(wait)))
@@ -122,25 +160,29 @@ func (l line) send(mark string, size int) error {
 	return err
 }
 
-// outer is what the header of the outermost IP packet of a frame says.
+// outer is the outermost IP packet of a frame.
 type outer struct {
-	length   int // of the whole packet
+	length   int
 	fragment bool
 }
 
+// parseOuter takes the length from the frame, not from the header, which the FOU receiver corrects
+// in place while the tap still holds the frame.
 func parseOuter(t *testing.T, frame []byte) outer {
 	t.Helper()
-	switch packet := frame[14:]; packet[0] >> 4 {
+	packet := frame[14:]
+	o := outer{length: len(packet)}
+	switch packet[0] >> 4 {
 	case 4:
-		return outer{int(binary.BigEndian.Uint16(packet[2:])), binary.BigEndian.Uint16(packet[6:])&0x3fff != 0}
+		o.fragment = binary.BigEndian.Uint16(packet[6:])&0x3fff != 0
 	case 6:
-		o, next, rest := outer{length: 40 + int(binary.BigEndian.Uint16(packet[4:]))}, packet[6], packet[40:]
+		next, rest := packet[6], packet[40:]
 		for next == unix.IPPROTO_DSTOPTS {
 			next, rest = rest[0], rest[8+8*int(rest[1]):]
 		}
 		o.fragment = next == unix.IPPROTO_FRAGMENT
-		return o
+	default:
+		t.Fatalf("no IP packet: %x", frame)
 	}
-	t.Fatalf("no IP packet: %x", frame)
-	return outer{}
+	return o
 }
