@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ type Config struct {
 	Listen    string `yaml:"listen"`     // socket of the API: unix:/path
 	StateDir  string `yaml:"state-dir"`  // accepted states
 	Files     string `yaml:"file"`       // directory of *.yaml that is a source, watched; empty: none
-	Group     string `yaml:"group"`      // that may use the API's socket
+	Group     string `yaml:"group"`      // that may use the API's socket; when not stated: greave if the host has it, else root's
 }
 
 // Places where Open vSwitch keeps its database socket, by distribution.
@@ -47,6 +48,14 @@ func (c Config) Defaults() (Config, error) {
 			return c, fmt.Errorf("find the name of this host: %w; say --name", err)
 		}
 		c.Name = name
+	}
+	if !model.ValidName(c.Name) {
+		return c, fmt.Errorf("name %q: use 1-253 letters, digits, '.', '_' or '-'", c.Name)
+	}
+	if c.Group != "" {
+		if _, err := user.LookupGroup(c.Group); err != nil {
+			return c, fmt.Errorf("group %q: this host has no such group: make it with groupadd, or leave it out", c.Group)
+		}
 	}
 	if c.OVSDB == "" {
 		c.OVSDB = "unix:" + ovsdbPlaces[0]

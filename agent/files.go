@@ -26,10 +26,11 @@ const filesEvery = time.Second
 // are one document. A directory without any is not an empty document: what was
 // stated last stays, as it does when a file is wrong.
 type files struct {
-	dir  string
-	loop *reconcile.Loop
-	log  *slog.Logger
-	seen string // what the last look saw
+	dir    string
+	loop   *reconcile.Loop
+	log    *slog.Logger
+	seen   string // what the last look saw
+	unkept bool   // the last document was right but the disk refused it: it is tried again, and told of once
 }
 
 func newFiles(dir string, loop *reconcile.Loop, log *slog.Logger) *files {
@@ -49,7 +50,8 @@ func (f *files) run(ctx context.Context) error {
 	}
 }
 
-// look submits the directory's document when a name, time or size changed.
+// look submits the directory's document when a name, time or size changed, or
+// when it could not be kept the last time.
 func (f *files) look(ctx context.Context) {
 	names, state, err := f.list()
 	if err == nil && state == f.seen {
@@ -69,9 +71,15 @@ func (f *files) look(ctx context.Context) {
 	if err == nil {
 		err = f.submit(ctx, names)
 	}
-	if err != nil {
+	var disk *reconcile.StoreError
+	again := errors.As(err, &disk)
+	if again { // no fault of the files
+		f.seen = ""
+	}
+	if err != nil && !(again && f.unkept) {
 		f.log.Error("files refused; what was stated last stays", "source", fileSource, "err", err)
 	}
+	f.unkept = again
 }
 
 func (f *files) list() (names []string, state string, err error) {

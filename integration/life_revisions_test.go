@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -205,5 +206,19 @@ func TestConcurrentMerges(t *testing.T) {
 	t.Logf("%d concurrent merges realised after %v, revision %d", writers, time.Since(start).Round(time.Millisecond), s.revision("operator"))
 	if got := s.revision("operator"); got != writers+1 {
 		t.Errorf("revision %d, want %d", got, writers+1)
+	}
+}
+
+// TestRequestIsChecked: what a request says about itself is held to its bounds.
+func TestRequestIsChecked(t *testing.T) {
+	s := newSite(t)
+	for field, r := range map[string]*greavev1.ApplyRequest{
+		"source":  {Source: "a b", State: parse(t, "bridges: [{name: br-x}]")},
+		"comment": {Comment: strings.Repeat("c", 1025), State: parse(t, "bridges: [{name: br-x}]")},
+	} {
+		_, err := s.Apply(t.Context(), r)
+		if st, _ := status.FromError(err); st.Code() != codes.InvalidArgument || !strings.Contains(st.Message(), field) {
+			t.Errorf("%s out of bounds: %v", field, err)
+		}
 	}
 }

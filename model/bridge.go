@@ -95,7 +95,7 @@ func (b Bridge) check(c *checker, path string) {
 		b.checkOverlay(c, path)
 	}
 	if b.Datapath == DatapathSystem && c.caps.OVS && !c.caps.SystemDatapath {
-		c.add(path+".datapath", "system", ReasonUnsupported, "is not to be had: the kernel has no openvswitch module loaded", "run modprobe openvswitch, or say datapath: netdev")
+		c.add(path+".datapath", "system", ReasonUnsupported, "cannot be had: the kernel has no openvswitch module loaded", "run modprobe openvswitch, or say datapath: netdev")
 	}
 }
 

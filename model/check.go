@@ -168,6 +168,9 @@ var createdName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,14}$`)
 
 var idName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,253}$`)
 
+// ValidName tells whether a name can be that of a host, peer, segment or VTEP.
+func ValidName(name string) bool { return idName.MatchString(name) }
+
 // reservedNames mean something to OVS, ovs-ofctl or the kernel.
 var reservedNames = map[string]bool{
 	"local": true, "all": true, "any": true, "none": true, "normal": true, "flood": true,
@@ -187,7 +190,7 @@ func (c *checker) createdName(path, name string) {
 	case !createdName.MatchString(name):
 		c.add(path, name, ReasonInvalidName, "cannot be the name of a device", "use 1-15 letters, digits, '_', '.' or '-', a letter first")
 	case reservedNames[strings.ToLower(name)]:
-		c.add(path, name, ReasonInvalidName, "is a reserved word of Open vSwitch or the kernel", "choose another name")
+		c.add(path, name, ReasonInvalidName, "is a reserved name of Open vSwitch or the kernel", "choose another name")
 	case strings.HasPrefix(name, reservedPrefix) || strings.Contains(name, "_sys"): // vxlan_sys_4789, gre_sys
 		c.add(path, name, ReasonInvalidName, "is of the form of derived device names", "choose another name")
 	}
@@ -267,7 +270,11 @@ func (c *checker) tunnelKey(path string, key uint64, e Encap) {
 // where it may be.
 func (c *checker) ref(path string, r Ref) {
 	if r.Name == "" {
-		c.add(path, "", ReasonRequired, fmt.Sprintf("the name of a %s is missing", r.Kind), "add it")
+		remedy := "add it"
+		if r.Kind == KindVtep {
+			remedy = "name one of vteps; it may be left out where there is exactly one"
+		}
+		c.add(path, "", ReasonRequired, fmt.Sprintf("the name of a %s is missing", r.Kind), remedy)
 	} else if !c.refs[r] {
 		c.add(path, r.Name, ReasonUnknownRef, fmt.Sprintf("is no %s of this host's state", r.Kind), fmt.Sprintf("add the %s, or correct the name", r.Kind))
 	}

@@ -34,10 +34,17 @@ func (c *checker) duplicates(s *HostState, by Others, union *HostState) {
 				seen[id] = holder{ReasonDuplicate, path}
 			} else if !mine[first.name] {
 				mine[first.name] = true
-				c.add(path, o.Ref().Name, first.reason, fmt.Sprintf("has the same %s as %s", identityKind(id), first.name), "keep one of the two, or change it")
+				c.add(path, o.Ref().Name, first.reason, fmt.Sprintf("has the same %s as %s", identityKind(id), first.name), remedy(first.name))
 			}
 		}
 	})
+}
+
+func remedy(other string) string {
+	if strings.Contains(other, " of source ") {
+		return "take it out of one source's document, or change it"
+	}
+	return "keep one of the two, or change it"
 }
 
 // identities are the things of which a host has only one, each "kind\x00value".

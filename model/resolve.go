@@ -180,13 +180,13 @@ func bindNotice(p Port, have OVSPort, found bool) Notice {
 	case !found:
 		return Notice{Reason: NoticePortAbsent, Message: fmt.Sprintf("no OVS port has external_ids:iface-id=%q yet", p.IfaceID)}
 	case have.Bridge != p.Bridge:
-		return Notice{Reason: NoticePortElsewhere, Message: fmt.Sprintf("OVS port %s with this iface-id is on bridge %s, not %s", have.Name, have.Bridge, p.Bridge)}
+		return Notice{Reason: NoticePortElsewhere, Message: fmt.Sprintf("OVS port %s with this iface-id is on bridge %s: have it made on %s", have.Name, have.Bridge, p.Bridge)}
 	case have.Ofport <= 0:
 		return Notice{Reason: NoticePortAbsent, Message: fmt.Sprintf("the switch does not carry OVS port %s: %s", have.Name, have.Error)}
 	}
 	if stated := have.ExternalIDs[IDAttachedMAC]; stated != "" && len(p.MACs) > 0 {
 		if m, err := ParseMAC(stated); err != nil || !slices.Contains(p.MACs, m) {
-			return Notice{Reason: NoticeMACMismatch, Message: fmt.Sprintf("OVS port %s has attached-mac %s, which macs does not list", have.Name, stated)}
+			return Notice{Reason: NoticeMACMismatch, Message: fmt.Sprintf("OVS port %s has attached-mac %s, which macs does not list: correct the one or the other", have.Name, stated)}
 		}
 	}
 	return Notice{}
@@ -263,7 +263,7 @@ func (r *Resolved) underlay(s HostState, f Facts) {
 		}
 		inDatapath := func(dev string) bool { return onNetdevBridge(f.OVS, dev) }
 		if len(devs) == 0 {
-			r.Warnings[v.Ref()] = Notice{Reason: NoticeNoSuchAddress, Message: fmt.Sprintf("no device of this host has the address %s", v.Addr)}
+			r.Warnings[v.Ref()] = Notice{Reason: NoticeNoSuchAddress, Message: fmt.Sprintf("no device of this host has the address %s: add it with ip addr add, or correct the VTEP", v.Addr)}
 		} else if netdev && !slices.ContainsFunc(devs, inDatapath) {
 			r.Warnings[v.Ref()] = Notice{Reason: NoticeNotInDatapath, Message: notInDatapath(v.Addr, slices.Min(devs))}
 		}
@@ -277,7 +277,7 @@ func onNetdevBridge(o *OVSHost, dev string) bool {
 
 func notInDatapath(a netip.Addr, dev string) string {
 	return fmt.Sprintf("the userspace datapath sends nothing from %s while it sits on %s; mend it with: "+
-		"ovs-vsctl add-br br-phy -- set Bridge br-phy datapath_type=netdev; ovs-vsctl add-port br-phy %s; "+
+		"ovs-vsctl --may-exist add-br br-phy -- set Bridge br-phy datapath_type=netdev; ovs-vsctl add-port br-phy %s; "+
 		"then move the address to br-phy: ip addr flush dev %s; ip addr add %s/PREFIX dev br-phy; ip link set br-phy up",
 		a, dev, dev, dev, a)
 }

@@ -46,6 +46,16 @@ func Tables() []TableInfo {
 	}
 }
 
+// Purpose says what the table is for; empty for a table that is not the pipeline's.
+func (t Table) Purpose() string {
+	for _, i := range Tables() {
+		if i.Table == t {
+			return i.Purpose
+		}
+	}
+	return ""
+}
+
 func (t Table) String() string {
 	for _, i := range Tables() {
 		if i.Table == t {

@@ -199,9 +199,18 @@ func (t *Txn) DeletePort(tag string, bridge, port RowRef) {
 	set.remove = append(set.remove, ovsdb.UUID{GoUUID: port.UUID})
 }
 
-// DeleteBridge takes a bridge off the switch; the database drops it then, and all its ports.
-func (t *Txn) DeleteBridge(tag string, bridge RowRef) {
+// DeleteBridge takes a bridge off the switch; the database drops it then, and all its ports. It happens only if those are still
+// the ports that were observed, given by UUID: one that came since is somebody's.
+func (t *Txn) DeleteBridge(tag string, bridge RowRef, ports []string) {
 	t.guard(tag, vswitch.BridgeTable, bridge)
+	var refs []any
+	for _, uuid := range ports {
+		refs = append(refs, ovsdb.UUID{GoUUID: uuid})
+	}
+	t.add(tag, ovsdb.Operation{
+		Op: ovsdb.OperationWait, Table: vswitch.BridgeTable, Where: whereUUID(bridge.UUID), Columns: []string{"ports"}, Timeout: new(0),
+		Until: string(ovsdb.WaitConditionEqual), Rows: []ovsdb.Row{{"ports": ovsdb.OvsSet{GoSet: refs}}},
+	})
 	t.root.remove = append(t.root.remove, ovsdb.UUID{GoUUID: bridge.UUID})
 	t.root.tags = append(t.root.tags, tag)
 }

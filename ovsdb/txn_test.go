@@ -75,6 +75,11 @@ func portRefs(t testing.TB, snap Snapshot, name string) (port, iface RowRef) {
 	return RowRef{p.UUID, name, owned}, RowRef{i.UUID, name, owned}
 }
 
+func deleteBridge(txn *Txn, snap Snapshot, name string) {
+	b, _ := snap.Bridge(name)
+	txn.DeleteBridge("b", RowRef{UUID: b.UUID, Name: name, ExternalIDs: owned}, b.Ports)
+}
+
 func insertBridge(txn *Txn, name string) {
 	txn.InsertBridge("bridge "+name, BridgeRow{Name: name, DatapathType: "netdev", FailMode: "secure",
 		Protocols: []string{"OpenFlow15", "OpenFlow13"}, ExternalIDs: owned, OtherConfig: map[string]string{"hwaddr": "02:00:00:00:00:01"},
@@ -149,7 +154,7 @@ func TestCreateChangeDelete(t *testing.T) {
 		t.Error("gre1 is still there")
 	}
 	txn = NewTxn("delete")
-	txn.DeleteBridge("b", bridgeRef(t, snap, "br1"))
+	deleteBridge(txn, snap, "br1")
 	apply(t, s, txn)
 	if after := sw.Dump(); after != before {
 		t.Errorf("what is left differs; before:\n%s\nafter:\n%s", before, after)
@@ -342,12 +347,35 @@ func TestForeignRowsUntouched(t *testing.T) {
 	txn = NewTxn("remove")
 	patched, _ := portRefs(t, snap, "patched")
 	txn.DeletePort("p", RowRef{UUID: f0.UUID, Name: "f0"}, patched)
-	txn.DeleteBridge("b", bridgeRef(t, snap, "br1"))
+	deleteBridge(txn, snap, "br1")
 	txn.UpdateSwitch("mark", snap.Switch.UUID, SwitchChange{ExternalIDs: MapChange{Set: map[string]string{"greave-x": "old"}}})
 	transact(t, s, txn)
 	if after := db.Dump(); after != before {
 		t.Errorf("foreign rows changed (-before +after):\n%s", cmp.Diff(before, after))
 	}
+}
+
+// A port that somebody puts on a bridge after it was observed does not go with the bridge.
+func TestBridgeThatGotAPortStays(t *testing.T) {
+	db := ovsdbtest.Start(t)
+	s := start(t, db.Socket)
+	synced(t, s)
+	txn := NewTxn("add")
+	insertBridge(txn, "br1")
+	transact(t, s, txn)
+	snap := inSync(t, s)
+	db.VSCtl("--no-wait", "add-port", "br1", "theirs")
+	txn = NewTxn("remove")
+	deleteBridge(txn, snap, "br1")
+	if _, err := s.Transact(t.Context(), txn); !errors.Is(err, ErrRowChanged) {
+		t.Errorf("Transact = %v, want ErrRowChanged", err)
+	}
+	if ports := db.VSCtl("--no-wait", "list-ports", "br1"); ports != "theirs" {
+		t.Errorf("ports of br1: %q", ports)
+	}
+	txn = NewTxn("remove")
+	deleteBridge(txn, inSync(t, s), "br1")
+	transact(t, s, txn)
 }
 
 func TestOneMutateOfPortsPerBridge(t *testing.T) {

@@ -5,6 +5,7 @@ package facts
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -83,11 +84,11 @@ func (h *Host) kick() {
 // Devices lists the network devices with their addresses: two dumps, however
 // many there are.
 func (h *Host) Devices(context.Context) (map[string]model.Device, error) {
-	links, err := netlink.LinkList()
+	links, err := whole(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list devices: %w", err)
 	}
-	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	addrs, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
@@ -101,6 +102,21 @@ func (h *Host) Devices(context.Context) (map[string]model.Device, error) {
 		out[at.Name] = model.Device{Name: at.Name, MTU: at.MTU, Addrs: byIndex[at.Index]}
 	}
 	return out, nil
+}
+
+// dumps is how often a list is asked for while it changes under the kernel's
+// hands: on a host that makes devices all the time, one in thirty is torn.
+const dumps = 10
+
+// whole repeats a dump that the kernel says was interrupted (NLM_F_DUMP_INTR):
+// what is missing from it may be there.
+func whole[T any](dump func() ([]T, error)) (list []T, err error) {
+	for range dumps {
+		if list, err = dump(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return list, err
+		}
+	}
+	return nil, err
 }
 
 // KernelDatapath tells whether the kernel's openvswitch module answers.

@@ -2,10 +2,13 @@ package facts
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
 )
 
@@ -28,5 +31,22 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	defer cancel()
 	if err := New().Run(ctx); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestTornDumps: a list that changed while it was read is read again, and is
+// never handed on as if it were whole.
+func TestTornDumps(t *testing.T) {
+	for torn, want := range map[int]error{0: nil, 3: nil, dumps: netlink.ErrDumpInterrupted} {
+		n := 0
+		list, err := whole(func() ([]int, error) {
+			if n++; n <= torn {
+				return []int{1}, fmt.Errorf("dump: %w", netlink.ErrDumpInterrupted)
+			}
+			return []int{1, 2}, nil
+		})
+		if !errors.Is(err, want) || (want == nil) != (len(list) == 2) {
+			t.Errorf("%d torn: %v, %v", torn, list, err)
+		}
 	}
 }

@@ -124,6 +124,9 @@ func (b *Backend) Plan(ctx context.Context, want model.Resolved, bind *openflow.
 	return p.diff(true)
 }
 
+// attempts is how often a pass is tried while rows change under its hands.
+const attempts = 3
+
 // Pass implements reconcile.Backend. A row that somebody changed between the
 // reading and the write starts the pass again.
 func (b *Backend) Pass(ctx context.Context, in reconcile.PassInput) reconcile.Outcome {
@@ -131,15 +134,22 @@ func (b *Backend) Pass(ctx context.Context, in reconcile.PassInput) reconcile.Ou
 		b.images.dropAll()
 	}
 	var out reconcile.Outcome
-	for range 3 {
+	for attempt := range attempts {
 		p := b.newPass(in)
+		p.last = attempt == attempts-1
 		err := p.run(ctx)
 		p.out.Done = append(out.Done, p.out.Done...)
 		out = p.out
 		out.Err = err
-		if !errors.Is(err, ovsdb.ErrRowChanged) && !errors.Is(err, ovsdb.ErrRowGone) && !errors.Is(err, ovsdb.ErrExists) {
+		if !stale(err) {
 			break
 		}
 	}
 	return out
+}
+
+// stale tells whether a write failed because the rows are no longer what was
+// observed.
+func stale(err error) bool {
+	return errors.Is(err, ovsdb.ErrRowChanged) || errors.Is(err, ovsdb.ErrRowGone) || errors.Is(err, ovsdb.ErrExists)
 }

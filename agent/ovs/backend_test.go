@@ -281,3 +281,114 @@ func TestSwitchGone(t *testing.T) {
 		t.Errorf("after a restart of the database: %v", out.Done)
 	}
 }
+
+// TestOneBadBridge: a bridge that cannot be read for a reason of its own is
+// told, people are shown the rest, and all others are built in the same pass.
+// It can be mended and removed.
+func TestOneBadBridge(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil  func(*rig, *model.Bridge)
+		mend   func(*rig, *model.Bridge)
+		reason string
+	}{
+		"the switch cannot make it": {
+			func(_ *rig, b *model.Bridge) { b.Datapath = model.DatapathSystem }, // a dummy switch has none
+			func(_ *rig, b *model.Bridge) { b.Datapath = model.DatapathNetdev }, "could not make it",
+		},
+		"somebody allows OpenFlow 1.0 only": {
+			func(r *rig, _ *model.Bridge) { r.VSCtl("set", "Bridge", "bad", "protocols=OpenFlow10") },
+			func(r *rig, _ *model.Bridge) { r.VSCtl("clear", "Bridge", "bad", "protocols") }, "OpenFlow 1.3",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			s := small()
+			bad := model.Bridge{Name: "bad", Datapath: model.DatapathNetdev}
+			if c.reason == "OpenFlow 1.3" { // it takes a bridge to set protocols of
+				r.pass(t, model.HostState{Bridges: []model.Bridge{bad}}, true)
+			}
+			c.spoil(r, &bad)
+			r.caughtUp(t)
+			s.Bridges = append(s.Bridges, bad)
+			r.devices = modeltest.Devices(s)
+			out := r.pass(t, s, true)
+			if n := out.Notices[bad.Ref()]; n.Reason != model.NoticeRefused || !strings.Contains(n.Message, c.reason) || len(out.Notices) != 1 {
+				t.Errorf("notices: %v, want one on the bridge with %q", out.Notices, c.reason)
+			}
+			if !strings.Contains(r.image("br-greave"), "tun_id=0x64") {
+				t.Error("segment red is not in")
+			}
+			if in, err := r.backend.Inspect(t.Context()); err != nil || len(in.Images["br-greave"].Flows) == 0 {
+				t.Errorf("inspection: %v", err)
+			}
+			c.mend(r, &s.Bridges[1])
+			r.caughtUp(t)
+			if out := r.pass(t, s, true); len(out.Notices) > 0 || !out.Remaining.Empty() {
+				t.Errorf("mended: %v\n%s", out.Notices, out.Remaining.Text())
+			}
+			c.spoil(r, &s.Bridges[1])
+			r.pass(t, s, true)
+			r.caughtUp(t)
+			if out := r.pass(t, small(), true); len(out.Notices) > 0 || strings.Contains(r.VSCtl("list-br"), "bad") {
+				t.Errorf("no longer stated: %v\n%s", out.Notices, r.VSCtl("list-br"))
+			}
+		})
+	}
+}
+
+// TestNameOfBondMember: a name that an interface of somebody else has, but no
+// port, costs its object and no other.
+func TestNameOfBondMember(t *testing.T) {
+	r := newRig(t)
+	r.VSCtl("--", "add-br", "theirs", "--", "set", "Bridge", "theirs", "datapath_type=netdev", "--", "add-bond", "theirs", "bond0", "m1", "m2",
+		"--", "set", "Interface", "m1", "type=internal", "--", "set", "Interface", "m2", "type=internal")
+	r.caughtUp(t)
+	s := small()
+	s.Ports = append(s.Ports, model.Port{Name: "p2", Device: "m1", Attachments: []model.Attachment{{Segment: "red"}}})
+	r.devices = modeltest.Devices(s)
+	out := r.pass(t, s, true)
+	if n := out.Notices[s.Ports[1].Ref()]; n.Reason != model.NoticeRefused || !strings.Contains(n.Message, "m1") || len(out.Notices) != 1 {
+		t.Errorf("notices: %v, want p2 refused for the name m1", out.Notices)
+	}
+	if ports := r.VSCtl("list-ports", "br-greave"); !strings.Contains(ports, "tap1") {
+		t.Errorf("ports of br-greave: %s", ports)
+	}
+}
+
+// TestInterfaceOfAnotherName: a port is bound by the iface-id of its interface,
+// whatever that is called.
+func TestInterfaceOfAnotherName(t *testing.T) {
+	r := newRig(t)
+	s := small()
+	s.Ports = nil
+	r.devices = modeltest.Devices(s)
+	r.pass(t, s, true)
+	r.VSCtl("--", "--id=@i", "create", "Interface", "name=inner", "type=internal", "external_ids:iface-id=vm-1",
+		"--", "--id=@p", "create", "Port", "name=outer", "interfaces=@i", "--", "add", "Bridge", "br-greave", "ports", "@p")
+	r.caughtUp(t)
+	s.Ports = []model.Port{{Name: "p1", IfaceID: "vm-1", Attachments: []model.Attachment{{Segment: "red"}}}}
+	if out := r.pass(t, s, false); len(out.Notices) > 0 || !out.Remaining.Empty() {
+		t.Errorf("notices %v, remaining:\n%s", out.Notices, out.Remaining.Text())
+	}
+	if mark := r.VSCtl("get", "Interface", "inner", "external_ids:"+model.MarkInstalled); !strings.Contains(mark, owner.Name) {
+		t.Errorf("mark: %s", mark)
+	}
+}
+
+// TestRenamedPort: flows that another object takes over are no longer the
+// first one's, in the cached image as on the switch.
+func TestRenamedPort(t *testing.T) {
+	r := newRig(t)
+	s := small()
+	r.devices = modeltest.Devices(s)
+	r.pass(t, s, true)
+	old := s.Ports[0].Ref()
+	s.Ports[0].Name = "renamed"
+	r.pass(t, s, false)
+	s.Ports = nil
+	for _, o := range r.pass(t, s, false).Done {
+		if o.Object == old {
+			t.Errorf("long gone: %s", o)
+		}
+	}
+}

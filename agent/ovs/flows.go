@@ -163,23 +163,19 @@ func (p *pass) tellAltered() {
 		}
 	}
 	p.leaveAltered(&p.out.Remaining)
+	maps.DeleteFunc(p.altered, func(target, _ string) bool { return !p.left[target] })
 	p.out.Notices = p.out.Remaining.Notices
 }
 
 // leaveAltered takes out of a plan what was written before and did not stick.
 func (p *pass) leaveAltered(d *plan.Plan) {
-	if len(p.altered) == 0 {
-		return
-	}
-	seen := map[string]bool{}
 	d.Ops = slices.DeleteFunc(d.Ops, func(o plan.Op) bool {
 		told, ok := p.altered[o.Target]
 		if !ok || told != o.String() {
 			return false
 		}
-		seen[o.Target] = true
+		p.left[o.Target] = true
 		d.Notices[o.Object] = model.Notice{Reason: model.NoticeAlteredBySwitch, Message: "the switch made something else of it: " + o.String()}
 		return true
 	})
-	maps.DeleteFunc(p.altered, func(target, _ string) bool { return !seen[target] })
 }

@@ -2,6 +2,7 @@ package ovs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/greave-sdn/greave/model"
@@ -10,7 +11,8 @@ import (
 )
 
 // Inspection is the host as people ask for it: rows, flows with their counters,
-// and live port counters, all read now. Bridges of others are not dumped.
+// and live port counters, all read now. Bridges of others are not dumped, nor
+// those that cannot be read for a reason of their own.
 type Inspection struct {
 	Facts  model.Facts
 	Images map[string]openflow.Image
@@ -24,24 +26,36 @@ func (b *Backend) Inspect(ctx context.Context) (Inspection, error) {
 	if err := b.Facts(ctx, &in.Facts); err != nil {
 		return in, err
 	}
+	var silent error
 	for name, br := range in.Facts.OVS.Bridges {
 		if br.ExternalIDs[model.MarkOwner] != b.cfg.Owner.Name {
 			continue
 		}
-		flows, err := b.cfg.Switch.Dump(ctx, name, ofctl.DumpFilter{})
-		if err != nil {
-			return in, fmt.Errorf("read flows of bridge %s: %w", name, err)
-		}
-		groups, err := b.cfg.Switch.DumpGroups(ctx, name)
-		if err != nil {
-			return in, fmt.Errorf("read groups of bridge %s: %w", name, err)
-		}
-		in.Images[name] = openflow.Image{Flows: flows, Groups: groups}
-		if err := b.portCounters(ctx, name, in); err != nil {
+		err := b.inspectBridge(ctx, name, in)
+		switch {
+		case errors.Is(err, ofctl.ErrNoSwitch):
+			silent = err
+		case err != nil && !errors.Is(err, ofctl.ErrVersion):
 			return in, err
 		}
 	}
+	if len(in.Images) == 0 {
+		return in, silent
+	}
 	return in, nil
+}
+
+func (b *Backend) inspectBridge(ctx context.Context, name string, in Inspection) error {
+	flows, err := b.cfg.Switch.Dump(ctx, name, ofctl.DumpFilter{})
+	if err != nil {
+		return fmt.Errorf("read flows of bridge %s: %w", name, err)
+	}
+	groups, err := b.cfg.Switch.DumpGroups(ctx, name)
+	if err != nil {
+		return fmt.Errorf("read groups of bridge %s: %w", name, err)
+	}
+	in.Images[name] = openflow.Image{Flows: flows, Groups: groups}
+	return b.portCounters(ctx, name, in)
 }
 
 func (b *Backend) portCounters(ctx context.Context, bridge string, in Inspection) error {

@@ -20,7 +20,8 @@ func (p *pass) lower(t *ovsdb.Txn, o plan.Op) {
 	case o.Bridge != nil && o.Verb == plan.Update:
 		p.updateBridge(t, tag, *o.Bridge, o.Changes)
 	case o.Bridge != nil && o.Verb == plan.Delete:
-		t.DeleteBridge(tag, p.bridgeRef(o.Bridge.Name))
+		row, _ := p.snap.Bridge(o.Bridge.Name)
+		t.DeleteBridge(tag, p.bridgeRef(o.Bridge.Name), row.Ports)
 	case o.Port != nil && o.Verb == plan.Create:
 		p.insertPort(t, tag, *o.Port)
 	case o.Port != nil && o.Verb == plan.Recreate:
@@ -51,6 +52,14 @@ func (p *pass) owned(uuid, name string, ids map[string]string) ovsdb.RowRef {
 func (p *pass) bridgeRef(name string) ovsdb.RowRef {
 	b, _ := p.snap.Bridge(name)
 	return p.owned(b.UUID, name, b.ExternalIDs)
+}
+
+// iface is the interface of an OVS port that has one. It may have another name.
+func (p *pass) iface(port string) (i ovsdb.InterfaceRow) {
+	if row, _ := p.snap.Port(port); len(row.Interfaces) == 1 {
+		i, _ = p.snap.InterfaceByUUID(row.Interfaces[0])
+	}
+	return i
 }
 
 func (p *pass) insertBridge(t *ovsdb.Txn, tag string, w plan.WantBridge) {
@@ -88,7 +97,7 @@ func (p *pass) updateBridge(t *ovsdb.Txn, tag string, w plan.WantBridge, list []
 		case "datapath_id":
 			ch.OtherConfig.Set["datapath-id"] = c.New
 		case "mtu":
-			i, _ := p.snap.Interface(w.Name)
+			i := p.iface(w.Name)
 			t.UpdateInterface(tag, ovsdb.RowRef{UUID: i.UUID, Name: i.Name}, ovsdb.InterfaceChange{MTURequest: new(ovsdb.Some(int(w.MTU)))})
 		default:
 			ch.ExternalIDs.Set[c.Field] = c.New
@@ -111,7 +120,7 @@ func (p *pass) insertPort(t *ovsdb.Txn, tag string, w plan.WantPort) {
 
 func (p *pass) updatePort(t *ovsdb.Txn, tag string, w plan.WantPort) {
 	port, _ := p.snap.Port(w.Name)
-	iface, _ := p.snap.Interface(w.Name)
+	iface := p.iface(w.Name)
 	marks := mapDiff(w.Marks, iface.ExternalIDs, false)
 	var ich ovsdb.InterfaceChange
 	if iface.Type != w.Type && (iface.Type != "system" || w.Type != "") {
@@ -134,7 +143,7 @@ func (p *pass) deletePort(t *ovsdb.Txn, tag, name string) {
 }
 
 func (p *pass) writeMark(t *ovsdb.Txn, tag, name string, ch ovsdb.MapChange) {
-	i, _ := p.snap.Interface(name)
+	i := p.iface(name)
 	t.UpdateInterface(tag, ovsdb.RowRef{UUID: i.UUID, Name: i.Name}, ovsdb.InterfaceChange{ExternalIDs: ch})
 }
 

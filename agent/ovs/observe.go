@@ -79,19 +79,29 @@ func portOf(p ovsdb.PortRow, bridge string, s ovsdb.Snapshot) model.OVSPort {
 }
 
 // images caches what was last read of each bridge's flows and groups. An image
-// is dropped on any sign of foreign writing.
+// is dropped on any sign of foreign writing; one that was being read at that
+// moment is not kept either.
 type images struct {
-	sw *ofctl.Client
-	mu sync.Mutex // guards all below
-	at map[string]openflow.Image
+	sw     *ofctl.Client
+	mu     sync.Mutex // guards all below
+	at     map[string]openflow.Image
+	doubts map[string]uint64 // how often each bridge was suspected
 }
 
 func newImages(sw *ofctl.Client) *images {
-	return &images{sw: sw, at: map[string]openflow.Image{}}
+	return &images{sw: sw, at: map[string]openflow.Image{}, doubts: map[string]uint64{}}
 }
 
 // suspect drops the image of one bridge.
 func (m *images) suspect(bridge string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.at, bridge)
+	m.doubts[bridge]++
+}
+
+// drop forgets the image of one bridge, which greave itself has changed.
+func (m *images) drop(bridge string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.at, bridge)
@@ -103,22 +113,28 @@ func (m *images) dropAll() {
 	clear(m.at)
 }
 
-func (m *images) get(bridge string) (openflow.Image, bool) {
+// get returns the image of a bridge, if one is cached, and the doubts about it
+// so far, for put.
+func (m *images) get(bridge string) (i openflow.Image, doubts uint64, cached bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	i, ok := m.at[bridge]
-	return i, ok
+	i, cached = m.at[bridge]
+	return i, m.doubts[bridge], cached
 }
 
-func (m *images) put(bridge string, i openflow.Image) {
+// put keeps an image unless the bridge was suspected while it was read.
+func (m *images) put(bridge string, i openflow.Image, doubts uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.at[bridge] = i
+	if m.doubts[bridge] == doubts {
+		m.at[bridge] = i
+	}
 }
 
 // read returns the image of a bridge, from the switch when none is cached.
 func (m *images) read(ctx context.Context, bridge string) (openflow.Image, error) {
-	if i, ok := m.get(bridge); ok {
+	i, doubts, cached := m.get(bridge)
+	if cached {
 		return i, nil
 	}
 	flows, err := m.sw.Dump(ctx, bridge, ofctl.DumpFilter{})
@@ -129,8 +145,8 @@ func (m *images) read(ctx context.Context, bridge string) (openflow.Image, error
 	if err != nil {
 		return openflow.Image{}, fmt.Errorf("read groups of bridge %s: %w", bridge, err)
 	}
-	i := openflow.Image{Flows: flows, Groups: groups}
-	m.put(bridge, i)
+	i = openflow.Image{Flows: flows, Groups: groups}
+	m.put(bridge, i, doubts)
 	return i, nil
 }
 
@@ -141,22 +157,23 @@ const scopedReads = 8
 // readBack reads what a change has just written: by cookie when few objects
 // are concerned, in full otherwise.
 func (m *images) readBack(ctx context.Context, bridge string, ch openflow.Change) error {
-	cookies := map[openflow.Cookie]bool{}
+	cookies, added := map[openflow.Cookie]bool{}, map[openflow.Key]bool{}
 	for _, f := range ch.Add {
-		cookies[f.Cookie] = true
+		cookies[f.Cookie], added[f.Key] = true, true
 	}
 	for _, r := range ch.Remove {
 		cookies[r.Cookie] = true
 	}
-	image, cached := m.get(bridge)
-	m.suspect(bridge)
+	image, doubts, cached := m.get(bridge)
+	m.drop(bridge)
 	if !cached || len(cookies) > scopedReads {
 		_, err := m.read(ctx, bridge)
 		return err
 	}
 	flows := make([]openflow.Seen, 0, len(image.Flows)+len(ch.Add))
 	for _, f := range image.Flows {
-		if !cookies[f.Cookie] {
+		replaced := f.Parsed && added[f.Key] // another object had it
+		if !cookies[f.Cookie] && !replaced {
 			flows = append(flows, f)
 		}
 	}
@@ -174,6 +191,6 @@ func (m *images) readBack(ctx context.Context, bridge string, ch openflow.Change
 		}
 		image.Groups = groups
 	}
-	m.put(bridge, openflow.Image{Flows: flows, Groups: image.Groups})
+	m.put(bridge, openflow.Image{Flows: flows, Groups: image.Groups}, doubts)
 	return nil
 }

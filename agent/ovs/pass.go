@@ -12,6 +12,7 @@ import (
 	"github.com/greave-sdn/greave/agent/reconcile"
 	"github.com/greave-sdn/greave/model"
 	"github.com/greave-sdn/greave/openflow"
+	"github.com/greave-sdn/greave/openflow/ofctl"
 	"github.com/greave-sdn/greave/ovsdb"
 )
 
@@ -22,7 +23,10 @@ type pass struct {
 	snap   ovsdb.Snapshot
 	host   model.OVSHost
 	images map[string]openflow.Image
+	unread map[string]string // bridges that cannot be read for a reason of their own, and that
 	failed map[model.Ref]model.Notice
+	left   map[string]bool // targets of operations that the switch altered before and this pass leaves out
+	last   bool            // the last attempt: a name that is taken is no race
 	out    reconcile.Outcome
 }
 
@@ -31,7 +35,7 @@ func (b *Backend) newPass(in reconcile.PassInput) *pass {
 	if failed == nil {
 		failed = map[model.Ref]model.Notice{}
 	}
-	return &pass{Backend: b, in: in, failed: failed}
+	return &pass{Backend: b, in: in, failed: failed, left: map[string]bool{}}
 }
 
 // run does the three stages. A stage that has nothing to do costs nothing. The
@@ -67,7 +71,7 @@ func (p *pass) run(ctx context.Context) error {
 	p.out.Remaining, p.out.Used = last, last.Used
 	p.out.Notices = last.Notices
 	p.tellAltered()
-	p.watch.set(p.ownedBridges())
+	p.watch.set(slices.Sorted(maps.Keys(p.images)))
 	return nil
 }
 
@@ -135,15 +139,44 @@ func (p *pass) observe(ctx context.Context) error {
 	}
 	p.snap = snap
 	p.host = hostOf(snap, p.cfg.Host.KernelDatapath(ctx))
-	p.images = map[string]openflow.Image{}
+	return p.readImages(ctx)
+}
+
+// readImages reads the flows of the bridges. One that cannot be read for a
+// reason of its own does not stop the others: somebody allowed only versions of
+// OpenFlow that greave does not speak, or the switch could not make it. When no
+// bridge answers the switch is gone, but for bridges that never had a local port.
+func (p *pass) readImages(ctx context.Context) error {
+	p.images, p.unread = map[string]openflow.Image{}, map[string]string{}
+	var silent []string
 	for _, name := range p.ownedBridges() {
-		image, err := p.Backend.images.read(ctx, name)
-		if err != nil {
+		if err := p.readImage(ctx, name); errors.Is(err, ofctl.ErrNoSwitch) {
+			silent = append(silent, name)
+		} else if err != nil {
 			return err
 		}
-		p.images[name] = image
+	}
+	for _, name := range silent { // again: a switch that starts makes its bridges one by one
+		err := p.readImage(ctx, name)
+		if errors.Is(err, ofctl.ErrNoSwitch) && (len(p.images) > 0 || p.host.Ports[name].Ofport <= 0) {
+			p.unread[name] = "ovs-vswitchd could not make it; its log says why"
+		} else if err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+func (p *pass) readImage(ctx context.Context, bridge string) error {
+	image, err := p.Backend.images.read(ctx, bridge)
+	if errors.Is(err, ofctl.ErrVersion) {
+		p.unread[bridge] = ofctl.ErrVersion.Error()
+		return nil
+	}
+	if err == nil {
+		p.images[bridge] = image
+	}
+	return err
 }
 
 func (p *pass) ownedBridges() []string {
@@ -163,7 +196,7 @@ func (p *pass) ownedBridges() []string {
 func (p *pass) diff(predict bool) (plan.Plan, error) {
 	d, err := plan.Diff(plan.Input{
 		Want: p.in.Want, Have: p.host, Images: p.images, Owner: p.cfg.Owner,
-		Failed: p.failed, Predict: predict,
+		Failed: p.failed, Unread: p.unread, Predict: predict,
 	}, p.in.Bindings)
 	if err != nil {
 		return plan.Plan{}, err
@@ -227,15 +260,17 @@ func (p *pass) transact(ctx context.Context, ops []plan.Op) (int, error) {
 		next = max(next, res.NextCfg)
 		p.out.Done = append(p.out.Done, mine...)
 		return nil
-	}, blameTxn, p.fail)
+	}, p.blameTxn, p.fail)
 	return next, err
 }
 
-// blameTxn says which objects a refused transaction was refused for.
-func blameTxn(err error) (blamed []model.Ref, refused bool) {
+// blameTxn says which objects a refused transaction was refused for. A name
+// that is still taken after new observations is one that ports do not show: a
+// bond's member.
+func (p *pass) blameTxn(err error) (blamed []model.Ref, refused bool) {
 	var t *ovsdb.TxnError
-	if !errors.As(err, &t) || errors.Is(err, ovsdb.ErrRowChanged) || errors.Is(err, ovsdb.ErrRowGone) || errors.Is(err, ovsdb.ErrExists) {
-		return nil, false // the pass starts again from a new observation
+	if !errors.As(err, &t) || stale(err) && !(p.last && errors.Is(err, ovsdb.ErrExists)) {
+		return nil, false
 	}
 	tags := t.Objects
 	if t.Object != "" {

@@ -20,6 +20,8 @@ type Input struct {
 	// Failed are objects that this pass goes on without: they are neither
 	// created nor compiled, and nothing of theirs is removed.
 	Failed map[model.Ref]model.Notice
+	// Unread says of bridges that are not among Images why they could not be read.
+	Unread map[string]string
 	// Predict lets a port that does not exist yet count as having the number
 	// that greave will ask for: for a plan of all stages at once.
 	Predict bool
@@ -42,6 +44,7 @@ func Diff(in Input, b *openflow.Bindings) (Plan, error) {
 	}
 	d.marks(ports)
 	d.removals(bridges, ports)
+	d.reach()
 	sortOps(d.plan.Ops)
 	return d.plan, nil
 }
@@ -172,6 +175,9 @@ func (d *differ) bridges(want map[string]WantBridge) {
 		}
 		op.Changes = append(bridgeChanges(b, have), markChanges(b.Marks, have.ExternalIDs)...)
 		if len(op.Changes) == 0 {
+			if why := d.Unread[name]; why != "" {
+				d.plan.Notices[b.Ref()] = model.Notice{Reason: model.NoticeRefused, Message: "bridge " + name + " cannot be used: " + why}
+			}
 			continue
 		}
 		for _, c := range op.Changes {
@@ -309,16 +315,16 @@ func (d *differ) installed(p model.OVSPort) bool {
 
 // removals plans to take away what is ours and no longer wanted.
 func (d *differ) removals(bridges map[string]WantBridge, ports map[string]WantPort) {
-	gone := map[string]bool{}
+	gone, foreign := map[string]bool{}, d.foreignPorts()
 	for _, name := range slices.Sorted(maps.Keys(d.Have.Bridges)) {
 		have := d.Have.Bridges[name]
 		ref := refOf(have.ExternalIDs, model.Ref{Kind: model.KindBridge, Name: name})
 		if _, keep := bridges[name]; keep || !d.owns(have.ExternalIDs) || d.undecided(ref) {
 			continue
 		}
-		if others := d.foreignPorts(name); len(others) > 0 {
+		if others := foreign[name]; len(others) > 0 {
 			d.plan.Notices[ref] = model.Notice{Reason: model.NoticeForeignPorts, Message: fmt.Sprintf(
-				"bridge %s is kept: ports of others are on it: %s", name, strings.Join(others, ", "))}
+				"bridge %s is kept while ports of others are on it: %s", name, strings.Join(others, ", "))}
 			d.bundle(name, nil, nil)
 			continue
 		}
@@ -345,12 +351,12 @@ func (d *differ) removals(bridges map[string]WantBridge, ports map[string]WantPo
 	}
 }
 
-// foreignPorts lists the ports of a bridge that are not greave's.
-func (d *differ) foreignPorts(bridge string) []string {
-	var out []string
+// foreignPorts lists the ports of each bridge that are not greave's, in order.
+func (d *differ) foreignPorts() map[string][]string {
+	out := map[string][]string{}
 	for _, name := range slices.Sorted(maps.Keys(d.Have.Ports)) {
-		if p := d.Have.Ports[name]; p.Bridge == bridge && name != bridge && !d.owns(p.ExternalIDs) {
-			out = append(out, name)
+		if p := d.Have.Ports[name]; name != p.Bridge && !d.owns(p.ExternalIDs) {
+			out[p.Bridge] = append(out[p.Bridge], name)
 		}
 	}
 	return out

@@ -200,7 +200,7 @@ func FlowsOf(bridge string) string { return "flows of " + bridge }
 func flowOp(bridge string, ref model.Ref, n tally) Op {
 	op := Op{Verb: Install, Stage: StageFlows, Object: ref, Target: FlowsOf(bridge), Disruption: None}
 	if n.flowsIn+n.groupsIn == 0 {
-		op.Verb = Withdraw
+		op.Verb, op.Disruption = Withdraw, Disruptive // nothing carries its traffic any more
 	}
 	add := func(field string, v int) {
 		if v > 0 {

@@ -76,6 +76,7 @@ type Op struct {
 	Target     string // "bridge br0", "port gre-7", "flows of br-greave"
 	Changes    []Change
 	Disruption Disruption
+	Affects    []model.Ref // objects whose traffic it touches besides its own
 	Bridge     *WantBridge
 	Port       *WantPort
 }
@@ -93,7 +94,15 @@ func (o Op) String() string {
 	if len(parts) > 0 {
 		line += ": " + strings.Join(parts, ", ")
 	}
-	return fmt.Sprintf("%s [%s]", line, o.Disruption)
+	line = fmt.Sprintf("%s [%s]", line, o.Disruption)
+	if len(o.Affects) > 0 {
+		names := make([]string, len(o.Affects))
+		for i, r := range o.Affects {
+			names[i] = r.String()
+		}
+		line += " affects " + strings.Join(names, ", ")
+	}
+	return line
 }
 
 // Plan is what turns observed into desired.

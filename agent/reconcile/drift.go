@@ -78,7 +78,7 @@ func (l *Loop) bookRepairs(repairs map[model.Ref][]plan.Op, d desired, values ma
 	out := map[model.Ref]Condition{}
 	for i, ref := range slices.SortedFunc(maps.Keys(repairs), model.Ref.Compare) {
 		text := opsText(repairs[ref])
-		out[ref] = Condition{Type: ConditionDrift, Reason: ReasonRepaired, Message: text, Since: now}
+		out[ref] = Condition{Type: ConditionDrift, Reason: ReasonRepaired, Message: "another changed it; mended: " + text, Since: now}
 		if i < maxLines {
 			l.log.Info("drift repaired", "object", ref.String(), "source", d.source[ref], "op", text)
 		}
@@ -107,7 +107,7 @@ func (l *Loop) bookRepairs(repairs map[model.Ref][]plan.Op, d desired, values ma
 func opsText(ops []plan.Op) string {
 	lines := make([]string, len(ops))
 	for i, o := range ops {
-		lines[i] = strings.TrimSpace(o.String())
+		lines[i] = strings.Join(strings.Fields(o.String()), " ")
 	}
 	return strings.Join(lines, "; ")
 }

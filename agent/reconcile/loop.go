@@ -96,8 +96,9 @@ type Loop struct {
 	gen     uint64 // counts acceptances
 	loaded  bool
 
-	facts  atomic.Pointer[model.Facts] // as last observed
-	status atomic.Pointer[published]
+	facts   atomic.Pointer[model.Facts] // as last observed
+	inForce atomic.Pointer[inForce]
+	status  atomic.Pointer[published]
 
 	// What follows belongs to who holds the token.
 	bindings *openflow.Bindings

@@ -506,3 +506,21 @@ func TestBindingsSurvive(t *testing.T) {
 		}
 	})
 }
+
+// TestDesiredIsWorkedOutOnce: the union of the sources is made anew for each
+// acceptance, and not for each pass or reader.
+func TestDesiredIsWorkedOutOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.mustSubmit("a", doc(tunnel("t1", 1)))
+		synctest.Wait()
+		one, again := r.Desired(), r.Desired()
+		if len(one.Tunnels) != 1 || &one.Tunnels[0] != &again.Tunnels[0] {
+			t.Errorf("made twice, or wrong: %v", one.Tunnels)
+		}
+		r.mustSubmit("a", doc(tunnel("t1", 1), tunnel("t2", 2)))
+		synctest.Wait()
+		if now := r.Desired(); len(now.Tunnels) != 2 {
+			t.Errorf("after an acceptance: %v", now.Tunnels)
+		}
+	})
+}

@@ -53,7 +53,7 @@ func (l *Loop) pass(ctx context.Context) (floor, next time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.PassTimeout)
 	defer cancel()
 	w, all := l.begin()
-	w.desired = all.desired()
+	w.desired = l.desired(w.gen, all)
 	if err := l.cfg.Backend.Facts(ctx, &w.facts); err != nil {
 		if errors.Is(ctx.Err(), context.Canceled) { // greave stops
 			return floor, next

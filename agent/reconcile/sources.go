@@ -56,6 +56,23 @@ func (s states) desired() desired {
 	return d
 }
 
+// inForce is the desired of one acceptance.
+type inForce struct {
+	gen uint64
+	desired
+}
+
+// desired is what all sources together want. It is worked out once for each
+// acceptance, gen: with 100,000 objects that takes longer than the rest of a pass.
+func (l *Loop) desired(gen uint64, all states) desired {
+	if f := l.inForce.Load(); f != nil && f.gen == gen {
+		return f.desired
+	}
+	d := all.desired()
+	l.inForce.Store(&inForce{gen, d})
+	return d
+}
+
 // dependsOn lists the objects that o names. Kinds come after those that they
 // depend on, in order of their numbers.
 func dependsOn(o model.Object) []model.Ref {

@@ -7,10 +7,11 @@ import (
 	"github.com/greave-sdn/greave/openflow"
 )
 
-// Desired returns what all sources together want, normalised.
+// Desired returns what all sources together want, normalised. It is shared: do
+// not write to it.
 func (l *Loop) Desired() model.HostState {
-	all, _ := l.states()
-	return all.desired().union
+	w, all := l.begin()
+	return l.desired(w.gen, all).union
 }
 
 // Bindings returns a copy of the numbers in use, to read flows by. It waits for

@@ -45,7 +45,10 @@ func (s *Server) candidate(r request) (candidate, error) {
 		c.stated = &greavev1.HostState{}
 	}
 	c.whole = c.stated
-	var err error
+	err := checkRequest(r)
+	if err != nil {
+		return c, err
+	}
 	if r.GetMode() == greavev1.ApplyMode_APPLY_MODE_MERGE {
 		if err = s.merge(&c, r.GetRemove()); err != nil {
 			return c, err
@@ -60,6 +63,29 @@ func (s *Server) candidate(r request) (candidate, error) {
 	}
 	c.State = state
 	return c, nil
+}
+
+// Bounds of what a request says about itself.
+const (
+	maxSource  = 63
+	maxComment = 1024
+)
+
+// checkRequest checks what is not part of the document.
+func checkRequest(r request) error {
+	var out model.FieldErrors
+	if s := sourceOf(r.GetSource()); len(s) > maxSource || !model.ValidName(s) {
+		out = append(out, model.FieldError{Path: "source", Value: s, Reason: model.ReasonInvalidName,
+			Message: "is no valid name of a source", Remedy: "use 1-63 letters, digits, '.', '_' or '-'"})
+	}
+	if c, ok := r.(interface{ GetComment() string }); ok && len(c.GetComment()) > maxComment {
+		out = append(out, model.FieldError{Path: "comment", Reason: model.ReasonOutOfRange,
+			Message: fmt.Sprintf("has %d bytes, more than %d", len(c.GetComment()), maxComment), Remedy: "say it shorter"})
+	}
+	if len(out) > 0 {
+		return out
+	}
+	return nil
 }
 
 // located puts field errors on the paths of the request's own document: after
@@ -295,6 +321,9 @@ func (s *Server) Rollback(ctx context.Context, r *greavev1.RollbackRequest) (*gr
 	target := r.GetRevision()
 	if r.Revision == nil {
 		current, _ := s.document(source)
+		if current.Revision.Revision < 2 {
+			return nil, failure(codes.NotFound, ReasonNoSuchRevision, fmt.Sprintf("source %s has no revision before the one in force", source))
+		}
 		target = current.Revision.Revision - 1
 	}
 	out := &greavev1.RollbackResponse{}
@@ -349,7 +378,7 @@ func (s *Server) Explain(ctx context.Context, r *greavev1.ExplainRequest) (*grea
 		}
 		cookie = f.Cookie
 		out.Table = proto.Uint32(uint32(f.Table))
-		out.Text = fmt.Sprintf("table %d (%s)", f.Table, f.Table)
+		out.Text = fmt.Sprintf("%s: %s", f.Table, f.Table.Purpose())
 	}
 	out.Cookie = uint64(cookie)
 	bindings, err := s.cfg.Loop.Bindings(ctx)

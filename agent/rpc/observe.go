@@ -20,20 +20,38 @@ import (
 // shows it.
 type view struct {
 	ovs.Inspection
-	want    model.Resolved
-	entries map[model.Ref]model.ResolvedFdb
-	inSeg   map[string]uint64 // static entries of a segment
-	ports   map[string]model.ResolvedPort
-	owner   model.Owner
-	bind    *openflow.Bindings
-	at      *timestamppb.Timestamp
-	counted map[model.Ref]map[openflow.Table]*greavev1.Counters // flow counters by object and table
+	want  model.Resolved
+	owner model.Owner
+	bind  *openflow.Bindings
+	at    *timestamppb.Timestamp
+
+	// Indices, so that a list is one walk however long it is.
+	entries  map[model.Ref]model.ResolvedFdb
+	inSeg    map[string]uint64 // static entries of a segment
+	ports    map[string]model.ResolvedPort
+	tunnels  map[string]model.ResolvedTunnel
+	segments map[string]model.ResolvedSegment
+	hops     map[string][]model.Hop  // of a peer, in order
+	member   map[string][]string     // segments of a peer, in order
+	devices  map[string]model.Device // by address
+	flowsOf  map[model.Ref]uint64    // number of flows of an object
+	counted  map[flowsAt]*greavev1.Counters
+}
+
+// flowsAt is the flows of one object in one table.
+type flowsAt struct {
+	object model.Ref
+	table  openflow.Table
 }
 
 func newView(in ovs.Inspection, want model.HostState, owner model.Owner, bind *openflow.Bindings, at *timestamppb.Timestamp) *view {
-	v := &view{Inspection: in, owner: owner, bind: bind, at: at, counted: map[model.Ref]map[openflow.Table]*greavev1.Counters{}}
-	v.want = model.Resolve(want, in.Facts)
-	v.entries, v.inSeg, v.ports = map[model.Ref]model.ResolvedFdb{}, map[string]uint64{}, map[string]model.ResolvedPort{}
+	v := &view{
+		Inspection: in, want: model.Resolve(want, in.Facts), owner: owner, bind: bind, at: at,
+		entries: map[model.Ref]model.ResolvedFdb{}, inSeg: map[string]uint64{}, ports: map[string]model.ResolvedPort{},
+		tunnels: map[string]model.ResolvedTunnel{}, segments: map[string]model.ResolvedSegment{}, hops: map[string][]model.Hop{},
+		member: map[string][]string{}, devices: map[string]model.Device{},
+		flowsOf: map[model.Ref]uint64{}, counted: map[flowsAt]*greavev1.Counters{},
+	}
 	for _, e := range v.want.Fdb {
 		v.entries[e.Ref()] = e
 		v.inSeg[e.Segment]++
@@ -41,30 +59,50 @@ func newView(in ovs.Inspection, want model.HostState, owner model.Owner, bind *o
 	for _, p := range v.want.Ports {
 		v.ports[p.Name] = p
 	}
-	for _, image := range in.Images {
-		for _, f := range image.Flows {
-			if f.Cookie.Owner() != owner.Tag {
-				continue
-			}
-			ref := plan.RefOfCookie(bind, f.Cookie)
-			if v.counted[ref] == nil {
-				v.counted[ref] = map[openflow.Table]*greavev1.Counters{}
-			}
-			c := v.counted[ref][f.Table]
-			if c == nil {
-				c = &greavev1.Counters{}
-				v.counted[ref][f.Table] = c
-			}
-			c.RxPackets += f.Packets
-			c.RxBytes += f.Bytes
+	for _, t := range v.want.Tunnels {
+		v.tunnels[t.Name] = t
+	}
+	for _, s := range v.want.Segments {
+		v.segments[s.Name] = s
+		for _, h := range s.Hops {
+			v.member[h.Peer] = append(v.member[h.Peer], s.Name)
 		}
+	}
+	for _, h := range slices.SortedFunc(maps.Keys(v.want.Hops), func(a, b model.Hop) int { return cmp.Compare(a.Encap, b.Encap) }) {
+		v.hops[h.Peer] = append(v.hops[h.Peer], h)
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.Facts.Devices)) {
+		for _, a := range in.Facts.Devices[name].Addrs {
+			v.devices[a] = in.Facts.Devices[name]
+		}
+	}
+	for _, image := range in.Images {
+		v.count(image.Flows)
 	}
 	return v
 }
 
+// count adds up the counters of greave's flows by object and table.
+func (v *view) count(flows []openflow.Seen) {
+	for _, f := range flows {
+		if f.Cookie.Owner() != v.owner.Tag {
+			continue
+		}
+		at := flowsAt{plan.RefOfCookie(v.bind, f.Cookie), f.Table}
+		c := v.counted[at]
+		if c == nil {
+			c = &greavev1.Counters{}
+			v.counted[at] = c
+		}
+		c.RxPackets += f.Packets
+		c.RxBytes += f.Bytes
+		v.flowsOf[at.object]++
+	}
+}
+
 // flows is what the flows of an object in a table have counted.
 func (v *view) flows(ref model.Ref, t openflow.Table) *greavev1.Counters {
-	if c := v.counted[ref][t]; c != nil {
+	if c := v.counted[flowsAt{ref, t}]; c != nil {
 		return c
 	}
 	return &greavev1.Counters{}
@@ -164,10 +202,8 @@ func (v *view) vtep(name string) *greavev1.ObservedVtep {
 		if t.Name != name {
 			continue
 		}
-		for _, d := range v.Facts.Devices {
-			if slices.Contains(d.Addrs, t.Addr.String()) {
-				out.Addresses, out.Device, out.Mtu = []string{t.Addr.String()}, d.Name, uint32(d.MTU)
-			}
+		if d, ok := v.devices[t.Addr.String()]; ok {
+			out.Addresses, out.Device, out.Mtu = []string{t.Addr.String()}, d.Name, uint32(d.MTU)
 		}
 	}
 	return out
@@ -181,10 +217,7 @@ func (v *view) peer(name string) *greavev1.ObservedPeer {
 	p := &greavev1.ObservedPeer{Counters: &greavev1.Counters{
 		RxPackets: in.RxPackets, RxBytes: in.RxBytes, TxPackets: out.RxPackets, TxBytes: out.RxBytes, ReadAt: v.at,
 	}}
-	for _, h := range slices.SortedFunc(maps.Keys(v.want.Hops), func(a, b model.Hop) int { return cmp.Compare(a.String(), b.String()) }) {
-		if h.Peer != name {
-			continue
-		}
+	for _, h := range v.hops[name] {
 		id, _ := v.bind.Pool(openflow.PoolPeers).Lookup(h.String())
 		p.Id = uint32(id)
 		port := v.Facts.OVS.Ports[openflow.TunnelPort(h.Encap)]
@@ -195,44 +228,37 @@ func (v *view) peer(name string) *greavev1.ObservedPeer {
 			})
 		}
 	}
-	for _, s := range v.want.Segments {
-		if slices.ContainsFunc(s.Hops, func(h model.Hop) bool { return h.Peer == name }) {
-			p.Segments = append(p.Segments, s.Name)
-		}
-	}
+	p.Segments = v.member[name]
 	return p
 }
 
 // segment counts what its members sent at the tunnel key, and what its local
 // ports sent at their classification.
 func (v *view) segment(name string) *greavev1.ObservedSegment {
-	for _, s := range v.want.Segments {
-		if s.Name != name {
-			continue
-		}
-		in := v.flows(s.Ref(), openflow.TableTunnelKey)
-		c := &greavev1.Counters{RxPackets: in.RxPackets, RxBytes: in.RxBytes, ReadAt: v.at}
-		out := &greavev1.ObservedSegment{
-			Key: uint32(s.Key), Encap: wireEncap(s.Encap), Bridge: s.Bridge, Ports: s.Ports, Counters: c,
-			Flows: v.flowCount(s.Ref(), s.Bridge),
-		}
-		for _, h := range s.Hops {
-			out.Members = append(out.Members, h.Peer)
-			for _, w := range v.want.Hops[h] {
-				if m := v.innerMTU(h.Encap, w.Local); out.Mtu == 0 || m < out.Mtu {
-					out.Mtu = m
-				}
+	s, ok := v.segments[name]
+	if !ok {
+		return nil
+	}
+	in := v.flows(s.Ref(), openflow.TableTunnelKey)
+	c := &greavev1.Counters{RxPackets: in.RxPackets, RxBytes: in.RxBytes, ReadAt: v.at}
+	out := &greavev1.ObservedSegment{
+		Key: uint32(s.Key), Encap: wireEncap(s.Encap), Bridge: s.Bridge, Ports: s.Ports, Counters: c,
+		Flows: v.flowsOf[s.Ref()], FdbStatic: v.inSeg[name],
+	}
+	for _, h := range s.Hops {
+		out.Members = append(out.Members, h.Peer)
+		for _, w := range v.want.Hops[h] {
+			if m := v.innerMTU(h.Encap, w.Local); out.Mtu == 0 || m < out.Mtu {
+				out.Mtu = m
 			}
 		}
-		for _, p := range s.Ports {
-			sent := v.flows(model.Ref{Kind: model.KindPort, Name: p}, openflow.TableClassify)
-			c.TxPackets += sent.RxPackets
-			c.TxBytes += sent.RxBytes
-		}
-		out.FdbStatic = v.inSeg[name]
-		return out
 	}
-	return nil
+	for _, p := range s.Ports {
+		sent := v.flows(model.Ref{Kind: model.KindPort, Name: p}, openflow.TableClassify)
+		c.TxPackets += sent.RxPackets
+		c.TxBytes += sent.RxBytes
+	}
+	return out
 }
 
 func wireEncap(e model.Encap) greavev1.Encap {
@@ -240,15 +266,6 @@ func wireEncap(e model.Encap) greavev1.Encap {
 		return greavev1.Encap_ENCAP_VXLAN
 	}
 	return greavev1.Encap_ENCAP_GRE
-}
-
-func (v *view) flowCount(ref model.Ref, bridge string) (n uint64) {
-	for _, f := range v.Images[bridge].Flows {
-		if f.Cookie.Owner() == v.owner.Tag && plan.RefOfCookie(v.bind, f.Cookie) == ref {
-			n++
-		}
-	}
-	return n
 }
 
 func (v *view) port(name string) *greavev1.ObservedPort {
@@ -288,10 +305,8 @@ func (v *view) tunnel(p model.OVSPort) *greavev1.ObservedTunnel {
 		KeyIn: cmp.Or(p.Options["in_key"], p.Options["key"]), KeyOut: cmp.Or(p.Options["out_key"], p.Options["key"]),
 		Owned: v.owns(p.ExternalIDs), Options: p.Options, Counters: v.counters(p.Name), Up: carries(p),
 	}
-	for _, t := range v.want.Tunnels {
-		if t.Name == p.Name {
-			out.Mtu = v.tunnelMTU(t)
-		}
+	if t, ok := v.tunnels[p.Name]; ok {
+		out.Mtu = v.tunnelMTU(t)
 	}
 	if port, err := strconv.ParseUint(p.Options["dst_port"], 10, 16); err == nil {
 		out.UdpPort = uint32(port)

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/greave-sdn/greave/model"
 	"github.com/greave-sdn/greave/model/mtu"
@@ -13,12 +12,7 @@ func carries(p model.OVSPort) bool { return p.Ofport > 0 && p.Error == "" }
 
 // underlayMTU is the MTU of the device that has a local endpoint, 0 when none has.
 func (v *view) underlayMTU(local netip.Addr) uint32 {
-	for _, d := range v.Facts.Devices {
-		if slices.Contains(d.Addrs, local.String()) {
-			return uint32(d.MTU)
-		}
-	}
-	return 0
+	return uint32(v.devices[local.String()].MTU)
 }
 
 // innerMTU is the largest inner IP packet of a segment that fits the underlay

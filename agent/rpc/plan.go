@@ -37,6 +37,9 @@ func (s *Server) wirePlan(p plan.Plan, asking string) *greavev1.Plan {
 		for _, c := range o.Changes {
 			op.Changes = append(op.Changes, &greavev1.FieldChange{Field: c.Field, Old: c.Old, New: c.New})
 		}
+		for _, r := range o.Affects {
+			op.Affects = append(op.Affects, r.Mark())
+		}
 		out.Operations = append(out.Operations, op)
 		out.Disruption = max(out.Disruption, op.Disruption)
 	}

@@ -90,7 +90,7 @@ func TestNobodyListens(t *testing.T) {
 	l.Close()
 	var stdout, stderr output
 	code := newApp(t, &stdout, &stderr, socket).run(t.Context(), []string{"status"})
-	want := "greave: the agent does not run: nobody listens on " + socket + "; start it: systemctl start greaved, or sudo greaved\n"
+	want := "greave: the agent does not run: nobody listens on " + socket + "; start it: sudo greaved\n"
 	if code != 1 || stderr.buf.String() != want {
 		t.Errorf("status = %d, %q, want 1, %q", code, &stderr.buf, want)
 	}

@@ -14,8 +14,10 @@ func (a *app) deleteCmd() *cobra.Command {
 		Use:   "delete KIND NAME",
 		Short: "Take one object out of what a source states",
 		Long: `Takes one object out of what a source states, as a new revision, and waits until
-it is gone from the host. KIND is ` + kindChoices + `;
-the NAME of an fdb entry is SEGMENT/MAC.`,
+it is gone from the host. KIND is one of
+  ` + kindChoices + `
+and the NAME of an fdb entry is SEGMENT/MAC. What others refer to stays: take it
+out of them first, or apply a document without both.`,
 		Example:   "  greave delete tunnel gre-7\n  greave delete fdb blue/02:00:00:00:00:01",
 		Args:      cobra.ExactArgs(2),
 		ValidArgs: kindWords(),

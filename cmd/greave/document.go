@@ -93,7 +93,7 @@ type waiting struct {
 }
 
 func (w *waiting) flags(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&w.wait, "wait", 30*time.Second, "longest time to wait until the host has it")
+	cmd.Flags().DurationVar(&w.wait, "wait", 30*time.Second, "longest time to wait until the host has it, or cannot have it for now")
 	cmd.Flags().BoolVar(&w.noWait, "no-wait", false, "return when it is accepted")
 	cmd.MarkFlagsMutuallyExclusive("wait", "no-wait")
 }
@@ -133,12 +133,12 @@ func (a *app) conclude(what string, f fate, w waiting) error {
 		say("%s: accepted; see 'greave status'\n", what)
 		return nil
 	case len(f.GetNotRealised()) == 0:
-		say("%s: accepted, not realised within %s; see 'greave status'\n", what, w.wait)
+		say("%s: accepted, not realised yet; see 'greave status'\n", what)
 		return errDiffers
 	case a.format != "table":
 		return errDiffers
 	}
-	say("%s: accepted, not realised within %s: %s\n", what, w.wait, plural(len(f.GetNotRealised()), "object"))
+	say("%s: accepted, not realised yet: %s\n", what, plural(len(f.GetNotRealised()), "object"))
 	t := table{{"OBJECT", "STATE", "REASON", "MESSAGE"}}
 	for _, o := range f.GetNotRealised() {
 		t.troubled(o, objectName(o), word(o.GetState()))
@@ -151,8 +151,8 @@ func (a *app) conclude(what string, f fate, w waiting) error {
 type trouble struct{ reason, message string }
 
 // troubles lists what hinders an object: conditions that do not hold, or, when
-// none is false, those that explain its state; then what it waits for. There is
-// at least one, maybe empty.
+// none is false, those that explain its state; then what it waits for, unless a
+// condition told that. There is at least one, maybe empty.
 func troubles(o *greavev1.ObjectStatus) []trouble {
 	var list []trouble
 	add := func(holds func(greavev1.ConditionStatus) bool) {
@@ -166,7 +166,8 @@ func troubles(o *greavev1.ObjectStatus) []trouble {
 	if len(list) == 0 && o.GetState() != greavev1.ResourceState_RESOURCE_STATE_ACTIVE {
 		add(func(greavev1.ConditionStatus) bool { return true })
 	}
-	if len(o.GetBlockedOn()) > 0 {
+	told := slices.ContainsFunc(list, func(t trouble) bool { return t.reason == "BLOCKED_ON" })
+	if len(o.GetBlockedOn()) > 0 && !told {
 		list = append(list, trouble{"", "waits for " + strings.Join(o.GetBlockedOn(), ", ")})
 	}
 	if len(list) == 0 {

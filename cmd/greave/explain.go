@@ -16,10 +16,10 @@ func (a *app) explainCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain COOKIE|FLOW",
 		Short: "Say which object a flow of a bridge belongs to",
-		Long: `Says which object a flow belongs to and what it does. Give its cookie, or the
-line of 'ovs-ofctl dump-flows', quoted or not.`,
+		Long: `Says which object a flow belongs to, and what its table is for. Give its cookie,
+or the line of 'ovs-ofctl dump-flows', quoted or not.`,
 		Example: `  greave explain 0x3fa1020000000007
-  greave explain --bridge br0 'cookie=0x3fa1020000000007, table=40, priority=10 actions=drop'`,
+  greave explain 'cookie=0x3fa1020000000007, table=40, priority=10 actions=drop'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			text := strings.Join(args, " ")
@@ -31,7 +31,7 @@ line of 'ovs-ofctl dump-flows', quoted or not.`,
 			return a.explain(cmd.Context(), req)
 		},
 	}
-	cmd.Flags().StringVar(&req.Bridge, "bridge", "", "bridge of the flow (default the overlay bridge)")
+	cmd.Flags().StringVar(&req.Bridge, "bridge", "", "bridge of the flow; not needed, the cookie tells")
 	a.addFormat(cmd, "table, json or yaml")
 	return cmd
 }
@@ -65,7 +65,7 @@ func (a *app) explain(ctx context.Context, req *greavev1.ExplainRequest) error {
 		where = fmt.Sprintf(", table %d", resp.GetTable())
 	}
 	a.printf("cookie 0x%x%s: %s\n", resp.GetCookie(), where, whose)
-	if resp.GetText() != "" {
+	if resp.GetText() != "" && !resp.GetForeign() {
 		a.printf("%s\n", resp.GetText())
 	}
 	return nil

@@ -16,9 +16,11 @@ func (a *app) getCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get KIND [NAME]",
 		Short: "List objects with what the host has of them",
-		Long: `Lists objects of a kind with what was last read from the host. RX, TX and DROPS
-count packets; -o json and -o yaml have bytes and all else too. KIND is ` + kindChoices + `,
-or its plural.`,
+		Long: `Lists objects of a kind with what the host has of them. KIND is one of
+  ` + kindChoices + `
+or its plural. RX, TX and DROPS count packets; -o json and -o yaml have bytes
+and all else too. A tunnel or path is up when Open vSwitch has its port: whether
+the far end answers is not looked at.`,
 		Args:      cobra.RangeArgs(1, 2),
 		ValidArgs: kindWords(),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -101,7 +103,7 @@ type view struct {
 }
 
 var views = map[greavev1.ObjectKind]view{
-	greavev1.ObjectKind_OBJECT_KIND_VTEP:    {"NAME STATE ADDRESSES DEVICE MTU CARRIER", vtepRow, func(*greavev1.Object) *greavev1.Counters { return nil }},
+	greavev1.ObjectKind_OBJECT_KIND_VTEP:    {"NAME STATE ADDRESSES DEVICE MTU", vtepRow, func(*greavev1.Object) *greavev1.Counters { return nil }},
 	greavev1.ObjectKind_OBJECT_KIND_PEER:    {"NAME STATE REMOTE PATHS-UP MTU SEGMENTS", peerRow, func(o *greavev1.Object) *greavev1.Counters { return o.GetPeer().GetCounters() }},
 	greavev1.ObjectKind_OBJECT_KIND_SEGMENT: {"NAME STATE ENCAP KEY BRIDGE MTU PEERS PORTS FDB", segmentRow, func(o *greavev1.Object) *greavev1.Counters { return o.GetSegment().GetCounters() }},
 	greavev1.ObjectKind_OBJECT_KIND_BRIDGE:  {"NAME STATE DATAPATH OWNED PORTS FLOWS FOREIGN-FLOWS", bridgeRow, func(o *greavev1.Object) *greavev1.Counters { return o.GetBridge().GetCounters() }},
@@ -112,7 +114,7 @@ var views = map[greavev1.ObjectKind]view{
 
 func vtepRow(s *greavev1.ObjectStatus, o *greavev1.Object) []string {
 	v := o.GetVtep()
-	return []string{s.GetName(), word(s.GetState()), strings.Join(v.GetAddresses(), ","), v.GetDevice(), number(v.GetMtu()), known(v != nil, yesNo(v.GetCarrier()))}
+	return []string{s.GetName(), word(s.GetState()), strings.Join(v.GetAddresses(), ","), v.GetDevice(), number(v.GetMtu())}
 }
 
 func peerRow(s *greavev1.ObjectStatus, o *greavev1.Object) []string {

@@ -26,7 +26,8 @@ const exitCodes = `Exit codes of greave:
      message is on standard error.
   2  The host is not yet as it should be: 'plan', 'apply --validate-only' and
      'purge --dry-run' found operations to do; 'apply', 'delete', 'rollback' and
-     'purge' were accepted, but not all of it was realised within --wait.
+     'purge' were accepted, but the host has not all of it: --wait is over,
+     or something has to come first. 'greave status' says what.
 `
 
 // errDiffers ends a command with exit code 2. All there is to say was said.
@@ -87,6 +88,7 @@ func (a *app) root() *cobra.Command {
 segments, peers and ports that documents state.
 
 Start with 'greave example tunnel', and 'greave help exit-codes' for scripts.`,
+		Version:       ownVersion(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {

@@ -48,6 +48,9 @@ func (a *app) plan(ctx context.Context, s statement) error {
 		return err
 	} else if !done {
 		a.printPlan(resp.GetPlan())
+		if differs(resp.GetPlan()) == nil && len(resp.GetWarnings()) > 0 {
+			a.printf("what the warnings name is not as stated, and cannot be for now\n")
+		}
 	}
 	return differs(resp.GetPlan())
 }
@@ -62,7 +65,7 @@ func differs(p *greavev1.Plan) error {
 
 // worst says what a plan's disruption means.
 var worst = map[greavev1.Disruption]string{
-	greavev1.Disruption_DISRUPTION_NONE:       "traffic feels nothing of it",
+	greavev1.Disruption_DISRUPTION_NONE:       "the traffic of what stays feels nothing of it",
 	greavev1.Disruption_DISRUPTION_BRIEF:      "a few packets may be lost",
 	greavev1.Disruption_DISRUPTION_DISRUPTIVE: "traffic of what is marked disruptive stops, for good or until it is made again",
 }
@@ -78,6 +81,9 @@ func (a *app) printPlan(p *greavev1.Plan) {
 		changes := make([]string, len(o.GetChanges()))
 		for i, c := range o.GetChanges() {
 			changes[i] = changeText(c)
+		}
+		if list := o.GetAffects(); len(list) > 0 {
+			changes = append(changes, "affects "+strings.Join(list, " "))
 		}
 		t.row(word(o.GetVerb()), word(o.GetKind())+"/"+o.GetName(), o.GetTarget(), word(o.GetDisruption()), strings.Join(changes, ", "))
 	}

@@ -22,9 +22,9 @@ func (a *app) purgeCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "purge",
 		Short: "Remove all that greave made on this host",
-		Long: `Shows what bears greave's mark on this host, asks, and removes it; all sources
-state nothing afterwards. What others made stays. --dry-run only shows it, with
-the exit code of 'greave plan'.`,
+		Long: `Shows what bears greave's mark on this host, what it adopted included, asks, and
+removes it; all sources state nothing afterwards, and their histories stay. What
+others made stays. --dry-run only shows it, with the exit code of 'greave plan'.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.purge(cmd.Context(), yes, dryRun, w) },
 	}
@@ -61,9 +61,9 @@ func (a *app) purge(ctx context.Context, yes, dryRun bool, w waiting) error {
 		}
 		return differs(preview.GetPlan())
 	}
-	question := "Remove all of this, and forget what all sources stated?"
+	question := "Remove all of this, and have every source state nothing?"
 	if differs(preview.GetPlan()) == nil {
-		question = "Nothing of greave's is on this host. Forget what all sources stated?"
+		question = "Nothing of greave's is on this host. Have every source state nothing?"
 	} else if a.format == "table" {
 		a.printPlan(preview.GetPlan())
 	}

@@ -79,6 +79,9 @@ func (a *app) statusMessage(st *status.Status, info *errdetails.ErrorInfo) strin
 			return "the agent went away before it answered; 'greave status' shows what became of it"
 		}
 	case codes.DeadlineExceeded:
+		if info != nil { // the agent's own wait for the host ended
+			return "the host did not answer in time: " + st.Message() + "; see 'greave status'"
+		}
 		return fmt.Sprintf("no answer within %s; --timeout waits longer", a.limit)
 	case codes.Canceled:
 		return "interrupted"
@@ -106,7 +109,7 @@ func ovsMessage(socket string) string {
 
 // dialMessage says why the agent's socket cannot be used, and the remedy.
 func dialMessage(path string, err error) string {
-	const start = "start it: systemctl start greaved, or sudo greaved"
+	const start = "start it: sudo greaved"
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Sprintf("the agent does not run: there is no socket %s; %s", path, start)
@@ -191,6 +194,8 @@ func (a *app) reportViolations(violations []*errdetails.BadRequest_FieldViolatio
 	a.warnFindings(findings)
 	if a.doc != nil {
 		a.warnf("greave: %s is refused (%s); nothing was changed\n", a.doc.name, plural(len(findings), "error"))
+	} else {
+		a.warnf("greave: refused (%s); nothing was changed\n", plural(len(findings), "error"))
 	}
 }
 

@@ -133,7 +133,7 @@ func (a *app) printSources(h *greavev1.HostStatus) {
 	}
 	t := table{{"SOURCE", "REVISION", "REALISED", "OBJECTS", "ACCEPTED"}}
 	for _, s := range h.GetSources() {
-		realised := "none"
+		realised := "not yet"
 		if s.GetRealisedRevision() > 0 {
 			realised = fmt.Sprint(s.GetRealisedRevision())
 		}

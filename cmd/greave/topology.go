@@ -15,7 +15,7 @@ type wire struct {
 	left, right []string
 }
 
-// topology draws what the host has. What it has nothing of is named below.
+// topology draws what the host has. What was not seen on it is named below.
 func (a *app) topology(host string, objects []*greavev1.Object) {
 	a.printf("%s\n", host)
 	peers := map[string]*greavev1.ObservedPeer{}
@@ -54,7 +54,7 @@ func (a *app) topology(host string, objects []*greavev1.Object) {
 		}
 	}
 	if len(missing) > 0 {
-		a.printf("  not on the host: %s\n", strings.Join(missing, ", "))
+		a.printf("  not seen on the host: %s\n", strings.Join(missing, ", "))
 	}
 }
 

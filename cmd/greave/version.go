@@ -14,11 +14,7 @@ func (a *app) versionCmd() *cobra.Command {
 		Short: "Print the versions of greave and, when it answers, of the agent",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			own := "unknown"
-			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-				own = info.Main.Version
-			}
-			a.printf("greave %s\n", own)
+			a.printf("greave %s\n", ownVersion())
 			c, err := a.connect()
 			if err != nil {
 				return err
@@ -33,4 +29,11 @@ func (a *app) versionCmd() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+func ownVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
 }

@@ -19,8 +19,9 @@ func (a *app) watchCmd() *cobra.Command {
 		Use:   "watch [KIND]...",
 		Short: "Print objects as they are, then each change",
 		Long: `Prints a line for each object as it is, then 'synced', then a line for each
-change until it is interrupted. KIND is ` + kindChoices + `; none
-is all of them. -o json prints one JSON object a line.`,
+change of its state until it is interrupted. KIND is one of
+  ` + kindChoices + `
+and none of them means all. -o json prints one JSON object a line.`,
 		ValidArgs: kindWords(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, arg := range args {
@@ -36,7 +37,7 @@ is all of them. -o json prints one JSON object a line.`,
 			return a.watch(cmd.Context(), req)
 		},
 	}
-	cmd.Flags().BoolVar(&req.Foreign, "foreign", false, "also what is on the host but not of greave's making")
+	cmd.Flags().BoolVar(&req.Foreign, "foreign", false, "also what is not of greave's making (not supported yet)")
 	a.addFormat(cmd, "table or json")
 	return cmd
 }

@@ -11,7 +11,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -39,8 +41,15 @@ func command() *cobra.Command {
 	var flags agent.Config
 	var file, level string
 	c := &cobra.Command{
-		Use:           "greaved",
-		Short:         "Make this host's bridges, tunnels and segments what was asked for, and keep them so",
+		Use:   "greaved",
+		Short: "Make this host's bridges, tunnels and segments what was asked for, and keep them so",
+		Long: `greaved makes this host's bridges, tunnels and segments what was asked for, and
+keeps them so. It needs no flag where Open vSwitch runs, and does nothing until
+it is told: by 'greave apply', by a controller on the same socket, or by the
+documents in --file. What it built stays when it ends.
+
+--config names a YAML file with the keys name, ovsdb, ovs-rundir, listen,
+state-dir, file and group, which mean what the flags mean. A flag overrides it.`,
 		Version:       buildVersion(),
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
@@ -61,14 +70,14 @@ func command() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&file, "config", defaultConfig, "configuration `file`: the flags below without their dashes, as YAML")
+	f.StringVar(&file, "config", defaultConfig, "configuration `file`; the default one may be absent")
 	f.StringVar(&flags.Name, "name", "", "`name` of this host; what greave makes is marked with it (default: the host's name)")
 	f.StringVar(&flags.OVSDB, "ovsdb", "", "`socket` of ovsdb-server (default: unix:/run/openvswitch/db.sock, where it is)")
 	f.StringVar(&flags.OVSRunDir, "ovs-rundir", "", "`directory` of ovs-vswitchd's management sockets (default: that of the ovsdb socket)")
 	f.StringVar(&flags.Listen, "listen", "", "`socket` of the API (default: unix:/run/greave/greaved.sock)")
-	f.StringVar(&flags.StateDir, "state-dir", "", "`directory` of accepted states (default: /var/lib/greave)")
-	f.StringVar(&flags.Files, "file", "", "watched `directory` of documents that is a source of its own (default: none)")
-	f.StringVar(&flags.Group, "group", "", "`group` that may use the API; it rules the switch (default: greave)")
+	f.StringVar(&flags.StateDir, "state-dir", "", "`directory` of accepted documents; one greaved each (default: /var/lib/greave)")
+	f.StringVar(&flags.Files, "file", "", "watched `directory` of *.yaml, *.yml and *.json, together one document of source file (default: none)")
+	f.StringVar(&flags.Group, "group", "", "`group` that may use the API, and so rules the switch; root alone where there is none of the name (default: greave)")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return c
 }
@@ -87,10 +96,27 @@ func readConfig(path string, stated bool) (agent.Config, error) {
 	defer f.Close()
 	d := yaml.NewDecoder(f)
 	d.KnownFields(true)
-	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return c, fmt.Errorf("read configuration %s: %w", path, err)
+	err = d.Decode(&c)
+	var wrong *yaml.TypeError
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+		return c, nil
+	case errors.As(err, &wrong):
+		return c, fmt.Errorf("read configuration %s: %s; write KEY: TEXT, a line each, with the keys name, ovsdb, ovs-rundir, listen, state-dir, file and group", path, plain(wrong))
 	}
-	return c, nil
+	return c, fmt.Errorf("read configuration %s: %w", path, err)
+}
+
+var (
+	unknownKey = regexp.MustCompile(`field (.*) not found in type agent\.Config`)
+	otherType  = regexp.MustCompile(`cannot unmarshal .* into \S+`)
+)
+
+// plain says what package yaml found without the names of Go types.
+func plain(e *yaml.TypeError) string {
+	text := strings.Join(e.Errors, "; ")
+	text = unknownKey.ReplaceAllString(text, `"$1" is no key of it`)
+	return otherType.ReplaceAllString(text, "another kind of value is expected")
 }
 
 // override puts what flags say over what the file says.

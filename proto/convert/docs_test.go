@@ -26,6 +26,7 @@ What one host should have: every field of ` + "`HostState`" + `, in the order of
 
 ## How to write it
 
+- A document is all that its source states: what it leaves out is removed. ` + "`greave apply --merge`" + ` adds and replaces instead. The source is ` + "`operator`" + ` unless ` + "`--source`" + ` names another, ` + "`file`" + ` for the directory that ` + "`greaved --file`" + ` watches. An object is of one source; others may refer to it.
 - YAML or JSON; one document a file, at most 16 MiB. Unknown fields, fields stated twice and values of another type are errors with file, line and column.
 - Field names are in snake_case or lowerCamelCase.
 - An enum value is written short and in lower case (` + "`encap: gre`" + `) or in full (` + "`ENCAP_GRE`" + `).

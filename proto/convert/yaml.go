@@ -106,7 +106,7 @@ func (p *parser) document(data []byte) *yaml.Node {
 	var doc, next yaml.Node
 	switch err := dec.Decode(&doc); {
 	case errors.Is(err, io.EOF):
-		p.fail(top, "", "the document is empty; write {} for a state without objects")
+		p.fail(top, "", "the document is empty; write allow_empty: true if nothing is what this source wants")
 		return nil
 	case err != nil:
 		p.syntax(err, data)
@@ -114,7 +114,7 @@ func (p *parser) document(data []byte) *yaml.Node {
 	}
 	root := doc.Content[0]
 	if isNull(root) {
-		p.fail(top, "", "the document is empty; write {} for a state without objects")
+		p.fail(top, "", "the document is empty; write allow_empty: true if nothing is what this source wants")
 		return nil
 	}
 	if err := dec.Decode(&next); err == nil {

@@ -278,7 +278,8 @@ type Bridge struct {
 	// How the bridge forwards. Default: FORWARDING_OVERLAY for br-greave,
 	// FORWARDING_NORMAL for others. At most one overlay bridge on a host.
 	Forwarding Forwarding `protobuf:"varint,11,opt,name=forwarding,proto3,enum=greave.v1.Forwarding" json:"forwarding,omitempty"`
-	// Take over an existing bridge of this name that bears no owner mark.
+	// Take over an existing bridge of this name that bears no owner mark. It is
+	// greave's from then on, and is removed when no source states it any more.
 	// Default: false, and such a bridge is CONFLICT. Refused for foreign bridges.
 	Adopt         *bool `protobuf:"varint,12,opt,name=adopt,proto3,oneof" json:"adopt,omitempty"`
 	unknownFields protoimpl.UnknownFields

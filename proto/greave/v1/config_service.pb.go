@@ -266,7 +266,8 @@ func (x *ValidateResponse) GetNormalised() *HostState {
 // Warning is a finding that does not refuse a document.
 type Warning struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Path of the field, e.g. state.tunnels[3].mtu.
+	// Path of the field, e.g. state.tunnels[3].mtu, or the object, e.g.
+	// `tunnel gre-7`.
 	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
 	// Stable reason, SCREAMING_SNAKE_CASE.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -408,7 +409,7 @@ type PlanResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The operations.
 	Plan *Plan `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
-	// As from Validate.
+	// Objects that the plan leaves out, and why.
 	Warnings      []*Warning `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -477,8 +478,9 @@ type ApplyRequest struct {
 	BaseRevision *uint64 `protobuf:"varint,5,opt,name=base_revision,json=baseRevision,proto3,oneof" json:"base_revision,omitempty"`
 	// Validate and plan, change nothing. Default: false.
 	ValidateOnly bool `protobuf:"varint,6,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
-	// Wait until the revision is realised, at most this long. Default: return
-	// when it is accepted and on disk.
+	// Wait at most this long until the revision is realised, or until each object
+	// that is not has a reason why not, as PENDING and FAILED ones do. Default:
+	// return when it is accepted and on disk.
 	Wait *durationpb.Duration `protobuf:"bytes,7,opt,name=wait,proto3" json:"wait,omitempty"`
 	// Why, for the history. At most 1024 bytes.
 	Comment       string `protobuf:"bytes,8,opt,name=comment,proto3" json:"comment,omitempty"`
@@ -579,14 +581,14 @@ type ApplyResponse struct {
 	// validate_only is set.
 	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	// All its objects were read back from the host as desired. Always false
-	// without `wait`, unless nothing had to be done.
+	// without `wait`.
 	Realised bool `protobuf:"varint,2,opt,name=realised,proto3" json:"realised,omitempty"`
 	// Objects of the source that are not realised when the answer is given;
 	// those to be removed but still there are among them. Only with `wait`.
 	NotRealised []*ObjectStatus `protobuf:"bytes,3,rep,name=not_realised,json=notRealised,proto3" json:"not_realised,omitempty"`
 	// What would be done. Only with validate_only.
 	Plan *Plan `protobuf:"bytes,4,opt,name=plan,proto3" json:"plan,omitempty"`
-	// As from Validate.
+	// As from Plan. Only with validate_only.
 	Warnings      []*Warning `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1211,7 +1213,7 @@ type PurgeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What was or would be removed.
 	Plan *Plan `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
-	// All of it is gone. False with dry_run, unless there was nothing.
+	// All of it is gone. Always false with dry_run.
 	Realised bool `protobuf:"varint,2,opt,name=realised,proto3" json:"realised,omitempty"`
 	// Objects that are still there.
 	NotRealised   []*ObjectStatus `protobuf:"bytes,3,rep,name=not_realised,json=notRealised,proto3" json:"not_realised,omitempty"`
@@ -1273,7 +1275,8 @@ func (x *PurgeResponse) GetNotRealised() []*ObjectStatus {
 // ExplainRequest names a flow.
 type ExplainRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the bridge. Default: the overlay bridge.
+	// Name of the bridge. Not used so far: a cookie is that of one object on
+	// every bridge of this host.
 	Bridge string `protobuf:"bytes,1,opt,name=bridge,proto3" json:"bridge,omitempty"`
 	// The flow. Required.
 	//
@@ -1353,7 +1356,7 @@ type isExplainRequest_Subject interface {
 }
 
 type ExplainRequest_Flow struct {
-	// A line of `ovs-ofctl dump-flows`, or any text with cookie=N in it.
+	// A line of `ovs-ofctl dump-flows`.
 	Flow string `protobuf:"bytes,2,opt,name=flow,proto3,oneof"`
 }
 
@@ -1369,11 +1372,12 @@ func (*ExplainRequest_Cookie) isExplainRequest_Subject() {}
 // ExplainResponse is the object that a flow belongs to.
 type ExplainResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whether it is another's flow; all but `cookie` and `text` are unset then.
+	// Whether it is another's flow, or one of an object that is gone; `kind`,
+	// `name` and `source` are unset then.
 	Foreign bool `protobuf:"varint,1,opt,name=foreign,proto3" json:"foreign,omitempty"`
 	// Cookie of the flow.
 	Cookie uint64 `protobuf:"varint,2,opt,name=cookie,proto3" json:"cookie,omitempty"`
-	// Kind of the object; unspecified for flows of the pipeline itself.
+	// Kind of the object; the bridge for flows of the pipeline itself.
 	Kind ObjectKind `protobuf:"varint,3,opt,name=kind,proto3,enum=greave.v1.ObjectKind" json:"kind,omitempty"`
 	// Name of the object.
 	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
@@ -1381,7 +1385,7 @@ type ExplainResponse struct {
 	Source string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
 	// Number of the flow's table, where the flow text has it.
 	Table *uint32 `protobuf:"varint,6,opt,name=table,proto3,oneof" json:"table,omitempty"`
-	// What that table is for, and what the flow does, in words.
+	// What that table is for, in words.
 	Text          string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

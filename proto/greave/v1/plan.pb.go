@@ -162,7 +162,7 @@ type Disruption int32
 const (
 	// Not set.
 	Disruption_DISRUPTION_UNSPECIFIED Disruption = 0
-	// Nothing.
+	// Nothing, beside the end of what is no longer stated: flows that go are none.
 	Disruption_DISRUPTION_NONE Disruption = 1
 	// At most a few packets are lost.
 	Disruption_DISRUPTION_BRIEF Disruption = 2
@@ -282,15 +282,18 @@ type Operation struct {
 	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
 	// Source that states the object; empty when none does any more.
 	Source string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
-	// What is acted on, in the host's words: `port gre-7 on br0`, `12 flows on
-	// br-greave`, `link gre-7`.
+	// What is acted on, in the host's words: `bridge br0`, `port gre-7`, `flows
+	// of br-greave`.
 	Target string `protobuf:"bytes,6,opt,name=target,proto3" json:"target,omitempty"`
-	// Fields that change, sorted by name.
+	// Fields that change; for flows, how many come in and go out.
 	Changes []*FieldChange `protobuf:"bytes,7,rep,name=changes,proto3" json:"changes,omitempty"`
 	// What traffic feels of it.
 	Disruption Disruption `protobuf:"varint,8,opt,name=disruption,proto3,enum=greave.v1.Disruption" json:"disruption,omitempty"`
 	// The whole as one line for people.
-	Text          string `protobuf:"bytes,9,opt,name=text,proto3" json:"text,omitempty"`
+	Text string `protobuf:"bytes,9,opt,name=text,proto3" json:"text,omitempty"`
+	// Other objects whose traffic it touches, each as kind/name. Only of
+	// operations that are not DISRUPTION_NONE.
+	Affects       []string `protobuf:"bytes,10,rep,name=affects,proto3" json:"affects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -388,6 +391,13 @@ func (x *Operation) GetText() string {
 	return ""
 }
 
+func (x *Operation) GetAffects() []string {
+	if x != nil {
+		return x.Affects
+	}
+	return nil
+}
+
 // FieldChange is one field's old and new value, in the host's spelling.
 type FieldChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -463,7 +473,7 @@ const file_greave_v1_plan_proto_rawDesc = "" +
 	"operations\x125\n" +
 	"\n" +
 	"disruption\x18\x02 \x01(\x0e2\x15.greave.v1.DisruptionR\n" +
-	"disruption\"\xc4\x02\n" +
+	"disruption\"\xde\x02\n" +
 	"\tOperation\x12#\n" +
 	"\x04verb\x18\x01 \x01(\x0e2\x0f.greave.v1.VerbR\x04verb\x12&\n" +
 	"\x05stage\x18\x02 \x01(\x0e2\x10.greave.v1.StageR\x05stage\x12)\n" +
@@ -475,7 +485,9 @@ const file_greave_v1_plan_proto_rawDesc = "" +
 	"\n" +
 	"disruption\x18\b \x01(\x0e2\x15.greave.v1.DisruptionR\n" +
 	"disruption\x12\x12\n" +
-	"\x04text\x18\t \x01(\tR\x04text\"G\n" +
+	"\x04text\x18\t \x01(\tR\x04text\x12\x18\n" +
+	"\aaffects\x18\n" +
+	" \x03(\tR\aaffects\"G\n" +
 	"\vFieldChange\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +

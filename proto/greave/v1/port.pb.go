@@ -125,8 +125,9 @@ type Port struct {
 	Mtu *uint32 `protobuf:"varint,12,opt,name=mtu,proto3,oneof" json:"mtu,omitempty"`
 	// Which frames of the guest are refused. Default: none.
 	Security *PortSecurity `protobuf:"bytes,13,opt,name=security,proto3" json:"security,omitempty"`
-	// Take over an existing port of this name that bears no owner mark. Default:
-	// false, and such a port is CONFLICT. Refused with iface_id.
+	// Take over an existing port of this device that bears no owner mark. It is
+	// greave's from then on, and is removed when no source states it any more.
+	// Default: false, and such a port is CONFLICT. Refused with iface_id.
 	Adopt         *bool `protobuf:"varint,14,opt,name=adopt,proto3,oneof" json:"adopt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -287,7 +288,8 @@ type Port_Device struct {
 
 type Port_IfaceId struct {
 	// external_ids:iface-id of an Open vSwitch port that libvirt or a CNI
-	// makes, on this bridge or a foreign one. greave never makes or removes it.
+	// makes. greave never makes or removes it, and takes it only on `bridge` so
+	// far: on another one the port is PENDING.
 	IfaceId string `protobuf:"bytes,3,opt,name=iface_id,json=ifaceId,proto3,oneof"`
 }
 

@@ -32,9 +32,11 @@ const (
 	OvsState_OVS_STATE_CONNECTED OvsState = 1
 	// ovsdb-server answers; ovs-vswitchd does not follow.
 	OvsState_OVS_STATE_SWITCH_STALLED OvsState = 2
-	// No connection to ovsdb-server; it is tried again.
+	// No connection to ovsdb-server, because it is stopped or not there; it is
+	// tried again.
 	OvsState_OVS_STATE_DISCONNECTED OvsState = 3
-	// No socket is there: the host has no Open vSwitch, or it is stopped.
+	// No socket is there: the host has no Open vSwitch. Not told so far:
+	// OVS_STATE_DISCONNECTED is.
 	OvsState_OVS_STATE_ABSENT OvsState = 4
 )
 
@@ -91,7 +93,7 @@ const (
 	EventType_EVENT_TYPE_UNSPECIFIED EventType = 0
 	// The object is there: at the start of the watch, or anew.
 	EventType_EVENT_TYPE_ADDED EventType = 1
-	// Its status or what the host has of it changed.
+	// Its status changed.
 	EventType_EVENT_TYPE_MODIFIED EventType = 2
 	// It is gone from the desired and from the host.
 	EventType_EVENT_TYPE_REMOVED EventType = 3
@@ -232,8 +234,8 @@ type HostStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the host.
 	Host string `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
-	// Owner id of this agent, four hex digits: in the external_ids of its rows
-	// and in the upper 16 bits of its flow cookies.
+	// Owner of what this agent makes: the host's name, as external_ids has it
+	// under greave-owner. The upper 16 bits of its flow cookies are a hash of it.
 	OwnerId string `protobuf:"bytes,2,opt,name=owner_id,json=ownerId,proto3" json:"owner_id,omitempty"`
 	// Version of the agent.
 	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
@@ -247,7 +249,7 @@ type HostStatus struct {
 	Counts []*StateCount `protobuf:"bytes,7,rep,name=counts,proto3" json:"counts,omitempty"`
 	// What is true or false of the host, keyed by type.
 	Conditions []*Condition `protobuf:"bytes,8,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	// When the whole host was last observed. Unset: not yet.
+	// When a pass over the host last ended. Unset: not yet.
 	ObservedAt    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=observed_at,json=observedAt,proto3" json:"observed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -353,11 +355,11 @@ type OvsStatus struct {
 	State OvsState `protobuf:"varint,1,opt,name=state,proto3,enum=greave.v1.OvsState" json:"state,omitempty"`
 	// Version of ovs-vswitchd.
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	// Version of the database schema.
+	// Version of the database schema. Not told so far.
 	SchemaVersion string `protobuf:"bytes,3,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// OVSDB socket in use.
 	Socket string `protobuf:"bytes,4,opt,name=socket,proto3" json:"socket,omitempty"`
-	// Datapath types that it offers.
+	// Datapath types that it offers. Not told so far.
 	DatapathTypes []string `protobuf:"bytes,5,rep,name=datapath_types,json=datapathTypes,proto3" json:"datapath_types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -435,9 +437,10 @@ type SourceStatus struct {
 	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
 	// Revision in force.
 	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	// Last revision whose objects were all read back as desired; 0 for none.
+	// The revision in force when the host has all of it and nothing that was
+	// stated before; 0 until then.
 	RealisedRevision uint64 `protobuf:"varint,3,opt,name=realised_revision,json=realisedRevision,proto3" json:"realised_revision,omitempty"`
-	// Number of objects in the document in force.
+	// Number of its objects, those that are on their way out included.
 	Objects uint32 `protobuf:"varint,4,opt,name=objects,proto3" json:"objects,omitempty"`
 	// When the revision in force was accepted.
 	AcceptedAt    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=accepted_at,json=acceptedAt,proto3" json:"accepted_at,omitempty"`
@@ -717,7 +720,8 @@ type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which kinds. Default: every kind.
 	Kinds []ObjectKind `protobuf:"varint,1,rep,packed,name=kinds,proto3,enum=greave.v1.ObjectKind" json:"kinds,omitempty"`
-	// Include what is on the host but not of greave's making. Default: false.
+	// Include what is on the host but not of greave's making. Default: false, and
+	// so far true is refused as UNIMPLEMENTED.
 	Foreign       bool `protobuf:"varint,2,opt,name=foreign,proto3" json:"foreign,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -767,13 +771,13 @@ func (x *WatchRequest) GetForeign() bool {
 	return false
 }
 
-// WatchResponse is one event. Counters are not in it: they change always.
+// WatchResponse is one event.
 type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What happened.
 	Type EventType `protobuf:"varint,1,opt,name=type,proto3,enum=greave.v1.EventType" json:"type,omitempty"`
-	// The object after it; before it, for EVENT_TYPE_REMOVED. Unset for
-	// EVENT_TYPE_SYNCED.
+	// The object after it; before it, for EVENT_TYPE_REMOVED. Only its status:
+	// what the host has of it, List tells. Unset for EVENT_TYPE_SYNCED.
 	Object *Object `protobuf:"bytes,2,opt,name=object,proto3" json:"object,omitempty"`
 	// When the agent saw it.
 	At            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`

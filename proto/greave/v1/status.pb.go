@@ -353,14 +353,15 @@ type ObjectStatus struct {
 	Kind ObjectKind `protobuf:"varint,1,opt,name=kind,proto3,enum=greave.v1.ObjectKind" json:"kind,omitempty"`
 	// Its name; SEGMENT/MAC for an FDB entry.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// Who stated it. Empty for a foreign object.
+	// Who stated it. Empty for what others imply (the overlay bridge) and for a
+	// foreign object.
 	Source string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
 	// Dataplane that realises it: BACKEND_OVS or BACKEND_KERNEL; unspecified
 	// while it is not chosen.
 	Backend Backend `protobuf:"varint,4,opt,name=backend,proto3,enum=greave.v1.Backend" json:"backend,omitempty"`
 	// Why that backend, in words.
 	BackendReason string `protobuf:"bytes,5,opt,name=backend_reason,json=backendReason,proto3" json:"backend_reason,omitempty"`
-	// Revision of its source that last changed it.
+	// Revision of its source that states it; 0 for an object on its way out.
 	Revision uint64 `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
 	// The one word for it.
 	State ResourceState `protobuf:"varint,7,opt,name=state,proto3,enum=greave.v1.ResourceState" json:"state,omitempty"`
@@ -368,11 +369,10 @@ type ObjectStatus struct {
 	Since *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
 	// What is true or false of it, keyed by type.
 	Conditions []*Condition `protobuf:"bytes,9,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	// What must come first: `kind/name` of an object (segment/blue), or a fact
-	// of the host (`device eth1`, `route to 192.0.2.2`).
+	// What must come first: `kind/name` of an object (segment/blue). What only
+	// the host can give, a device or an address, a condition names.
 	BlockedOn []string `protobuf:"bytes,10,rep,name=blocked_on,json=blockedOn,proto3" json:"blocked_on,omitempty"`
-	// More about it, for people: effective MTU, device name and the like. Keys
-	// are lower snake case.
+	// More about it, for people. Keys are lower snake case. Empty so far.
 	Attributes    map[string]string `protobuf:"bytes,11,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -488,8 +488,10 @@ func (x *ObjectStatus) GetAttributes() map[string]string {
 // Condition is one observation about an object or the host.
 type Condition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it is about, in CamelCase, e.g. Applied, Drifted, UnderlayReachable.
-	// Unique in its list.
+	// What it is about, in CamelCase. Of an object: Ready (the host has it as
+	// stated), Drift (another keeps changing it; false with the reason REPAIRED
+	// after a repair). Of the host: Reachable (it can be read and written), Known
+	// (what every source states can be read). Unique in its list.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
 	// Whether it holds.
 	Status ConditionStatus `protobuf:"varint,2,opt,name=status,proto3,enum=greave.v1.ConditionStatus" json:"status,omitempty"`
@@ -498,7 +500,7 @@ type Condition struct {
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The same for people, with the remedy where there is one.
 	Message string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
-	// Since when the status is what it is.
+	// Since when all of this is what it is.
 	Since         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -696,7 +698,7 @@ type ObservedVtep struct {
 	Device string `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
 	// MTU of that device, in bytes.
 	Mtu uint32 `protobuf:"varint,3,opt,name=mtu,proto3" json:"mtu,omitempty"`
-	// Whether the device has a carrier.
+	// Whether the device has a carrier. Not told so far: always false.
 	Carrier       bool `protobuf:"varint,4,opt,name=carrier,proto3" json:"carrier,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -763,7 +765,7 @@ func (x *ObservedVtep) GetCarrier() bool {
 // ObservedBridge is a bridge as the host has it.
 type ObservedBridge struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// `openvswitch` or `linux`.
+	// `ovs` or `linux`.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
 	// Datapath type as the switch names it: system or netdev.
 	Datapath string `protobuf:"bytes,2,opt,name=datapath,proto3" json:"datapath,omitempty"`
@@ -775,7 +777,7 @@ type ObservedBridge struct {
 	FailMode string `protobuf:"bytes,5,opt,name=fail_mode,json=failMode,proto3" json:"fail_mode,omitempty"`
 	// OpenFlow versions offered; none means the switch's default.
 	Protocols []string `protobuf:"bytes,6,rep,name=protocols,proto3" json:"protocols,omitempty"`
-	// OpenFlow controllers that others configured, as targets.
+	// OpenFlow controllers that others configured, as targets. Not told so far.
 	Controllers []string `protobuf:"bytes,7,rep,name=controllers,proto3" json:"controllers,omitempty"`
 	// IP prefixes on the local port.
 	Addresses []string `protobuf:"bytes,8,rep,name=addresses,proto3" json:"addresses,omitempty"`
@@ -966,17 +968,21 @@ type ObservedTunnel struct {
 	KeyOut string `protobuf:"bytes,10,opt,name=key_out,json=keyOut,proto3" json:"key_out,omitempty"`
 	// UDP destination port; 0 where there is none.
 	UdpPort uint32 `protobuf:"varint,11,opt,name=udp_port,json=udpPort,proto3" json:"udp_port,omitempty"`
-	// MTU of the device, in bytes; 0 where the host has none.
+	// Largest inner IP packet, in bytes: that of the device, or, for a port of
+	// Open vSwitch, what fits the MTU of the device that has `local`; 0 where
+	// that is not known, as without a `local`.
 	Mtu uint32 `protobuf:"varint,12,opt,name=mtu,proto3" json:"mtu,omitempty"`
-	// Largest inner IP packet, in bytes, that fits the underlay now.
+	// Largest inner IP packet, in bytes, that fits the path to the remote. Not
+	// told so far.
 	PathMtu uint32 `protobuf:"varint,13,opt,name=path_mtu,json=pathMtu,proto3" json:"path_mtu,omitempty"`
-	// Device through which the outer packets leave.
+	// Device through which the outer packets leave. Not told so far.
 	EgressDevice string `protobuf:"bytes,14,opt,name=egress_device,json=egressDevice,proto3" json:"egress_device,omitempty"`
-	// Whether the host says that the device is up.
+	// Whether the host has taken up the port or device: in Open vSwitch, an
+	// ofport and no error. Whether the remote answers is not looked at.
 	Up bool `protobuf:"varint,15,opt,name=up,proto3" json:"up,omitempty"`
 	// Whether it bears the owner mark.
 	Owned bool `protobuf:"varint,16,opt,name=owned,proto3" json:"owned,omitempty"`
-	// IP prefixes on the device.
+	// IP prefixes on the device. Not told so far.
 	Addresses []string `protobuf:"bytes,17,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// Options as the host has them, in its own spelling.
 	Options map[string]string `protobuf:"bytes,18,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -1162,16 +1168,17 @@ type ObservedSegment struct {
 	Members []string `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`
 	// Local ports that take part, sorted.
 	Ports []string `protobuf:"bytes,5,rep,name=ports,proto3" json:"ports,omitempty"`
-	// MTU for guests, in bytes of IP packet.
+	// MTU for guests, in bytes of IP packet: the smallest that fits the devices
+	// of its paths' local addresses; 0 without a path.
 	Mtu uint32 `protobuf:"varint,6,opt,name=mtu,proto3" json:"mtu,omitempty"`
 	// Number of static forwarding entries.
 	FdbStatic uint64 `protobuf:"varint,7,opt,name=fdb_static,json=fdbStatic,proto3" json:"fdb_static,omitempty"`
-	// Number of learned forwarding entries.
+	// Number of learned forwarding entries. None is learned so far.
 	FdbLearned uint64 `protobuf:"varint,8,opt,name=fdb_learned,json=fdbLearned,proto3" json:"fdb_learned,omitempty"`
 	// Number of flows that belong to it.
 	Flows uint64 `protobuf:"varint,9,opt,name=flows,proto3" json:"flows,omitempty"`
-	// Frames from peers (rx) and to peers (tx); tx_dropped counts unknown ones
-	// dropped and those too large for a path.
+	// Frames from peers (rx) and from local ports (tx). Drops are not told so
+	// far.
 	Counters      *Counters `protobuf:"bytes,10,opt,name=counters,proto3" json:"counters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1280,7 +1287,7 @@ func (x *ObservedSegment) GetCounters() *Counters {
 // ObservedPeer is a remote host as this one sees it.
 type ObservedPeer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Paths in use or ready, keyed by (vtep, remote).
+	// Paths in use, one for each encapsulation.
 	Paths []*ObservedPath `protobuf:"bytes,1,rep,name=paths,proto3" json:"paths,omitempty"`
 	// Segments shared with it, sorted.
 	Segments []string `protobuf:"bytes,2,rep,name=segments,proto3" json:"segments,omitempty"`
@@ -1353,7 +1360,7 @@ func (x *ObservedPeer) GetCounters() *Counters {
 // ObservedPath is one way to a peer as the host has it.
 type ObservedPath struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the local Vtep.
+	// Name of the local Vtep. Not told so far.
 	Vtep string `protobuf:"bytes,1,opt,name=vtep,proto3" json:"vtep,omitempty"`
 	// Outer source address.
 	Local string `protobuf:"bytes,2,opt,name=local,proto3" json:"local,omitempty"`
@@ -1363,17 +1370,18 @@ type ObservedPath struct {
 	Device string `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
 	// OpenFlow port number of that; 0 for none.
 	Ofport int32 `protobuf:"varint,5,opt,name=ofport,proto3" json:"ofport,omitempty"`
-	// Device through which the outer packets leave.
+	// Device through which the outer packets leave. Not told so far.
 	EgressDevice string `protobuf:"bytes,6,opt,name=egress_device,json=egressDevice,proto3" json:"egress_device,omitempty"`
-	// MTU of the underlay towards the peer, in bytes.
+	// MTU of the device that has `local`, in bytes.
 	UnderlayMtu uint32 `protobuf:"varint,7,opt,name=underlay_mtu,json=underlayMtu,proto3" json:"underlay_mtu,omitempty"`
 	// Largest inner IP packet that fits, in bytes.
 	Mtu uint32 `protobuf:"varint,8,opt,name=mtu,proto3" json:"mtu,omitempty"`
-	// Whether there is a route to the remote and the egress device is up.
+	// Whether the switch has taken up `device`. Whether the peer answers is not
+	// looked at.
 	Up bool `protobuf:"varint,9,opt,name=up,proto3" json:"up,omitempty"`
-	// Whether traffic uses it now.
+	// Whether traffic uses it now. Always, so far: a peer has one path.
 	Selected bool `protobuf:"varint,10,opt,name=selected,proto3" json:"selected,omitempty"`
-	// Frames sent over it and received from it.
+	// Frames sent over it and received from it. Not told so far: see the peer's.
 	Counters      *Counters `protobuf:"bytes,11,opt,name=counters,proto3" json:"counters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1493,15 +1501,15 @@ type ObservedFdbEntry struct {
 	Segment string `protobuf:"bytes,1,opt,name=segment,proto3" json:"segment,omitempty"`
 	// MAC, lower case with colons.
 	Mac string `protobuf:"bytes,2,opt,name=mac,proto3" json:"mac,omitempty"`
-	// Addresses that are answered for.
+	// Addresses that are answered for. None so far.
 	Ips []string `protobuf:"bytes,3,rep,name=ips,proto3" json:"ips,omitempty"`
 	// Peer behind which it is; empty for a local port.
 	Peer string `protobuf:"bytes,4,opt,name=peer,proto3" json:"peer,omitempty"`
-	// Local port behind which it is; empty for a peer.
+	// Local port behind which it is; empty for a peer. Not told so far.
 	Port string `protobuf:"bytes,5,opt,name=port,proto3" json:"port,omitempty"`
-	// Learned from traffic, not stated.
+	// Learned from traffic, not stated. Never so far.
 	Learned bool `protobuf:"varint,6,opt,name=learned,proto3" json:"learned,omitempty"`
-	// Time since a frame used it. Unset when the host does not say.
+	// Time since a frame used it. Not told so far.
 	Idle *durationpb.Duration `protobuf:"bytes,7,opt,name=idle,proto3" json:"idle,omitempty"`
 	// Frames sent to it.
 	Counters      *Counters `protobuf:"bytes,8,opt,name=counters,proto3" json:"counters,omitempty"`
@@ -1612,23 +1620,24 @@ type ObservedPort struct {
 	Error string `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
 	// external_ids:iface-id, where there is one.
 	IfaceId string `protobuf:"bytes,7,opt,name=iface_id,json=ifaceId,proto3" json:"iface_id,omitempty"`
-	// MAC of the device, or external_ids:attached-mac.
+	// external_ids:attached-mac, where there is one.
 	Mac string `protobuf:"bytes,8,opt,name=mac,proto3" json:"mac,omitempty"`
 	// IP prefixes on the device.
 	Addresses []string `protobuf:"bytes,9,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// MTU of the device, in bytes; 0 where the host has none.
 	Mtu uint32 `protobuf:"varint,10,opt,name=mtu,proto3" json:"mtu,omitempty"`
-	// vlan_mode as the switch has it; empty is its default.
+	// vlan_mode as the switch has it; empty is its default. Not told so far.
 	VlanMode string `protobuf:"bytes,11,opt,name=vlan_mode,json=vlanMode,proto3" json:"vlan_mode,omitempty"`
-	// VLAN tag. Unset when the port has none.
+	// VLAN tag. Unset when the port has none. Not told so far.
 	Tag *uint32 `protobuf:"varint,12,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	// VLANs trunked; none means all.
+	// VLANs trunked; none means all. Not told so far.
 	Trunks []uint32 `protobuf:"varint,13,rep,packed,name=trunks,proto3" json:"trunks,omitempty"`
 	// Segments it takes part in, sorted.
 	Segments []string `protobuf:"bytes,14,rep,name=segments,proto3" json:"segments,omitempty"`
-	// Far end of a patch port.
+	// Far end of a patch port. Not told so far.
 	FarPort string `protobuf:"bytes,15,opt,name=far_port,json=farPort,proto3" json:"far_port,omitempty"`
-	// Whether the link is up.
+	// Whether the switch has taken it up: an ofport and no error. The link is not
+	// looked at.
 	Up bool `protobuf:"varint,16,opt,name=up,proto3" json:"up,omitempty"`
 	// Whether it bears the owner mark.
 	Owned bool `protobuf:"varint,17,opt,name=owned,proto3" json:"owned,omitempty"`

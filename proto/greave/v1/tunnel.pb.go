@@ -266,7 +266,8 @@ type Tunnel struct {
 	// the underlay stays in the Vtep's. Default: the agent's. Kernel backend only.
 	Netns string `protobuf:"bytes,30,opt,name=netns,proto3" json:"netns,omitempty"`
 	// Take over an existing port or device of this name that bears no owner
-	// mark. Default: false, and such a one is CONFLICT.
+	// mark. It is greave's from then on, and is removed when no source states it
+	// any more. Default: false, and such a one is CONFLICT.
 	Adopt         *bool `protobuf:"varint,31,opt,name=adopt,proto3,oneof" json:"adopt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
