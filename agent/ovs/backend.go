@@ -48,7 +48,7 @@ type Backend struct {
 	cfg     Config
 	images  *images
 	watch   *watcher
-	altered map[string]string // operation that did not stick, by target: told once, not fought
+	altered map[string]unstuck // by target
 	changes chan struct{}
 }
 
@@ -59,7 +59,7 @@ func New(cfg Config) *Backend {
 	if cfg.SwitchTimeout == 0 {
 		cfg.SwitchTimeout = 5 * time.Second
 	}
-	b := &Backend{cfg: cfg, altered: map[string]string{}, changes: make(chan struct{}, 1)}
+	b := &Backend{cfg: cfg, altered: map[string]unstuck{}, changes: make(chan struct{}, 1)}
 	b.images = newImages(cfg.Switch)
 	b.watch = newWatcher(cfg.Switch, func(bridge string) {
 		b.images.suspect(bridge)

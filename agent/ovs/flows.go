@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/greave-sdn/greave/agent/plan"
 	"github.com/greave-sdn/greave/model"
@@ -149,29 +150,50 @@ func pick[T any](list []T, indices []int) []T {
 	return out
 }
 
-// tellAltered notes operations that were done in this pass and are to do again:
-// the switch made something else of what was written. They are told once, and
-// not repeated until the wish or the host changes.
+// unstuck is a change of a row that was read back as something else.
+type unstuck struct {
+	op    string
+	times int
+	until time.Time // it is left alone until then
+}
+
+// Bounds of how long such a change is left alone.
+const (
+	unstuckMin = time.Minute
+	unstuckMax = time.Hour
+)
+
+// tellAltered notes operations that were done in this pass and are to do again.
+// Once may be a hand that was quicker than the read-back; the second time it is
+// told, and not tried again until the wish or the host changes, or a while later.
 func (p *pass) tellAltered() {
 	done := map[string]bool{}
 	for _, o := range p.out.Done {
 		done[o.String()] = true
 	}
 	for _, o := range p.out.Remaining.Ops {
-		if o.Verb == plan.Update && done[o.String()] { // what is missing or left over is somebody's doing, not the switch's
-			p.altered[o.Target] = o.String()
+		if o.Verb != plan.Update || !done[o.String()] { // what is missing or left over is somebody's doing, not the switch's
+			continue
 		}
+		a := p.altered[o.Target]
+		if a.op != o.String() {
+			a = unstuck{op: o.String()}
+		}
+		if a.times++; a.times > 1 {
+			a.until = p.cfg.Now().Add(min(unstuckMin<<min(a.times-2, 10), unstuckMax))
+		}
+		p.altered[o.Target], p.left[o.Target] = a, true
 	}
 	p.leaveAltered(&p.out.Remaining)
-	maps.DeleteFunc(p.altered, func(target, _ string) bool { return !p.left[target] })
+	maps.DeleteFunc(p.altered, func(target string, _ unstuck) bool { return !p.left[target] })
 	p.out.Notices = p.out.Remaining.Notices
 }
 
 // leaveAltered takes out of a plan what was written before and did not stick.
 func (p *pass) leaveAltered(d *plan.Plan) {
 	d.Ops = slices.DeleteFunc(d.Ops, func(o plan.Op) bool {
-		told, ok := p.altered[o.Target]
-		if !ok || told != o.String() {
+		a := p.altered[o.Target]
+		if a.op != o.String() || !p.cfg.Now().Before(a.until) {
 			return false
 		}
 		p.left[o.Target] = true

@@ -50,35 +50,60 @@ func TestSuspectedWhileRead(t *testing.T) {
 	}
 }
 
-// TestAlteredIsToldNotFought: an operation that does not stick is done once; it
-// is done again when it says something else, and a dry run changes nothing.
+// TestAlteredIsToldNotFought: an operation that does not stick is tried twice,
+// for somebody may have been quicker than the read-back, and then left alone for
+// a while. It is done at once when it says something else; a dry run changes
+// nothing.
 func TestAlteredIsToldNotFought(t *testing.T) {
-	b := &Backend{altered: map[string]string{}}
+	now := time.Unix(0, 0)
+	b := &Backend{altered: map[string]unstuck{}, cfg: Config{Now: func() time.Time { return now }}}
 	op := func(value string) plan.Op {
 		return plan.Op{Verb: plan.Update, Object: model.Ref{Kind: model.KindTunnel, Name: "t"}, Target: "port t", Changes: []plan.Change{{Field: "ttl", Old: "1", New: value}}}
 	}
-	diff := func(p *pass, o plan.Op) plan.Plan {
-		d := plan.Plan{Ops: []plan.Op{o}, Notices: map[model.Ref]model.Notice{}}
+	diff := func(p *pass, o ...plan.Op) plan.Plan {
+		d := plan.Plan{Ops: o, Notices: map[model.Ref]model.Notice{}}
 		p.leaveAltered(&d)
 		return d
 	}
 	for i, step := range []struct {
-		value string
-		dry   bool
-		done  int
-	}{{"9", false, 1}, {"9", false, 0}, {"9", false, 0}, {"8", true, 1}, {"9", false, 0}, {"8", false, 1}, {"9", false, 1}} {
+		value  string
+		after  time.Duration
+		dry    bool // nothing is done
+		sticks bool
+		done   bool // it is tried
+		told   bool // it is left alone then
+	}{
+		{value: "9", done: true, sticks: true},
+		{value: "9", done: true}, // somebody put the old value back at once
+		{value: "9", done: true, sticks: true},
+		{value: "9", done: true},
+		{value: "9", done: true, told: true},
+		{value: "9", after: unstuckMin / 2, told: true},
+		{value: "8", dry: true, done: true},
+		{value: "9", told: true},
+		{value: "9", after: unstuckMin, done: true, told: true},
+		{value: "9", after: unstuckMin, told: true}, // twice as long now
+		{value: "9", after: unstuckMin, done: true, sticks: true},
+		{value: "9", done: true},
+		{value: "8", done: true},
+		{value: "9", done: true},
+	} {
+		now = now.Add(step.after)
 		p := b.newPass(reconcile.PassInput{})
 		d := diff(p, op(step.value))
-		if len(d.Ops) != step.done {
+		if done := len(d.Ops) > 0; done != step.done {
 			t.Errorf("step %d: to do %v", i, d.Ops)
 		}
 		if step.dry {
 			continue
 		}
 		p.out.Done = d.Ops
-		p.out.Remaining = diff(p, op(step.value))
+		if !step.sticks {
+			p.out.Remaining = diff(p, op(step.value))
+		}
 		p.tellAltered()
-		if len(p.out.Remaining.Ops) > 0 || p.out.Notices[op("").Object].Reason != model.NoticeAlteredBySwitch {
+		told := p.out.Notices[op("").Object].Reason == model.NoticeAlteredBySwitch
+		if left := len(p.out.Remaining.Ops) > 0; told != step.told || left != (!step.sticks && !step.told) {
 			t.Errorf("step %d: left %v, notices %v", i, p.out.Remaining.Ops, p.out.Notices)
 		}
 	}
