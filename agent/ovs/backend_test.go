@@ -392,3 +392,26 @@ func TestRenamedPort(t *testing.T) {
 		}
 	}
 }
+
+// TestMovedTunnelPorts: ovs-vswitchd refuses a tunnel port on its new bridge
+// while it takes it off the old one, and takes it a moment later. One pass is
+// enough all the same.
+func TestMovedTunnelPorts(t *testing.T) {
+	r := newRig(t)
+	s := small()
+	s.Segments = append(s.Segments, model.Segment{Name: "blue", Key: 200, Encap: model.EncapVXLAN, Members: []string{"h2"}})
+	r.devices = modeltest.Devices(s)
+	r.pass(t, s, true)
+	normal := s.Bridges
+	for i := range 24 {
+		r.VSCtl("--may-exist", "add-port", "br-greave", "theirs", "--", "set", "Interface", "theirs", "type=internal") // keeps the bridge
+		r.caughtUp(t)
+		s.Bridges = normal
+		if i%2 == 0 {
+			s.Bridges = append(slices.Clone(normal), model.Bridge{Name: fmt.Sprintf("br-ov%d", i), Forwarding: model.ForwardOverlay})
+		}
+		if out := r.pass(t, s, false); !out.Remaining.Empty() {
+			t.Fatalf("move %d: remaining:\n%s", i, out.Remaining.Text())
+		}
+	}
+}

@@ -33,11 +33,11 @@ func daemon(path string) {
 	_ = os.Remove(path)
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
+	fmt.Println("starting", os.Args[1:]) // before it listens: a daemon that answers may be killed at once
 	if _, err := net.Listen("unix", path); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	fmt.Println("listening", os.Args[1:])
 	<-term
 	fmt.Println("ending")
 }
