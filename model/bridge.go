@@ -1,5 +1,7 @@
 package model
 
+import "net/netip"
+
 // Datapath is the kind of datapath behind an OVS bridge.
 type Datapath uint8
 
@@ -70,6 +72,7 @@ type Bridge struct {
 	Protocols  []string // OpenFlow versions as OVS writes them; none: OVS's default
 	HWAddr     MAC      // hardware address of the local port; zero: OVS picks one
 	DatapathID Opt[uint64]
+	Addresses  []netip.Prefix
 	MTU        uint32 // MTU of the local port, 68-65535; 0: OVS's default
 	Adopt      bool   // take over an existing bridge of this name
 	Implied    bool   // not stated, but needed by a segment or port

@@ -1,10 +1,13 @@
 package model
 
+import "net/netip"
+
 // FdbEntry says behind which peer an address of a segment is.
 type FdbEntry struct {
 	Segment string
 	MAC     MAC
 	Peer    string
+	IPs     []netip.Addr // of the same guest, for suppression
 }
 
 // Ref implements Object.

@@ -1,5 +1,7 @@
 package model
 
+import "net/netip"
+
 // Port is a local attachment: a device that greave adds to a bridge, or an OVS
 // port that somebody else made, found by its iface-id.
 type Port struct {
@@ -9,12 +11,16 @@ type Port struct {
 	Bridge      string
 	Attachments []Attachment
 	MACs        []MAC
-	Adopt       bool // take over an existing OVS port for this device
+	IPs         []netip.Addr // of the guest behind it, for suppression
+	VLAN        uint32       // access VLAN on a normal bridge, 1-4094; 0: all VLANs
+	MTU         uint32       // of the device, 68-65535; 0: untouched
+	Adopt       bool         // take over an existing OVS port for this device
 }
 
-// Attachment puts the untagged side of a port into a segment.
+// Attachment puts the frames of one VLAN of a port into a segment.
 type Attachment struct {
 	Segment string
+	VLAN    uint32 // 1-4094; 0: untagged frames
 }
 
 // Ref implements Object.

@@ -1,5 +1,7 @@
 package model
 
+import "net/netip"
+
 // Unknown is what happens to a frame for an address that nobody stated.
 type Unknown uint8
 
@@ -27,6 +29,17 @@ type Segment struct {
 	Bridge  string   // an overlay bridge
 	Members []string // peers that get its broadcasts; none: those that list it
 	Unknown Unknown
+	// Learning learns the addresses behind peers from the frames they send.
+	Learning bool
+	// MTU of the guests' IP packets, 68-65535; 0: what fits the underlay.
+	MTU         uint32
+	Suppression Suppression
+}
+
+// Suppression answers ARP requests and neighbour solicitations on this host.
+type Suppression struct {
+	Enabled  bool
+	Excluded []netip.Prefix // flooded all the same
 }
 
 // DefaultOverlayBridge is the overlay bridge that is implied when none is stated.

@@ -22,26 +22,117 @@ func (i Inheritable) String() string {
 	return ""
 }
 
-// Tunnel is an explicit point-to-point L2 tunnel that is a port of a bridge.
+// Layer is what a tunnel carries.
+type Layer uint8
+
+// Layers.
+const (
+	LayerL2 Layer = iota + 1 // Ethernet frames
+	LayerL3                  // IP packets
+)
+
+func (l Layer) String() string {
+	switch l {
+	case LayerL2:
+		return "l2"
+	case LayerL3:
+		return "l3"
+	}
+	return "unspecified"
+}
+
+// Far is how the far end of a tunnel is known.
+type Far uint8
+
+// Kinds of far ends.
+const (
+	FarFixed Far = iota // one address
+	FarAny              // the neighbours, by what the kernel's neighbour table says (NBMA)
+	FarFlow             // the neighbours, by a route for each (collect-metadata)
+)
+
+// Tunnel is an explicit tunnel: a port of a bridge or a device of its own.
 type Tunnel struct {
-	Name     string // the name of the device or OVS port
-	Encap    Encap
-	Backend  Backend
-	Bridge   string
-	VLAN     uint32 // access VLAN on the bridge, 1-4094; 0: none
-	Vtep     string // local endpoint by name …
-	Local    netip.Addr
-	Peer     string // remote endpoint by name …
-	Remote   netip.Addr
-	KeyIn    Opt[uint64] // absent: packets without a key; VXLAN: KeyOut
-	KeyOut   Opt[uint64]
-	Checksum bool        // of outgoing packets: GRE checksum (RFC 2784), VXLAN UDP checksum
-	Sequence bool        // of outgoing packets: GRE sequence numbers (RFC 2890)
-	TTL      Inheritable // outer TTL, 1-255
-	TOS      Inheritable // outer TOS byte, 0-252, a multiple of 4
-	DF       Opt[bool]   // don't-fragment bit of the outer header
-	DstPort  uint32      // UDP port (VXLAN), 1-65535
-	Adopt    bool
+	Name    string // the name of the device or OVS port
+	Layer   Layer
+	Encap   Encap
+	Backend Backend
+	Bridge  string
+	VLAN    uint32 // access VLAN on the bridge, 1-4094; 0: all
+	Segment string // that an L2 tunnel is a member of, instead of a bridge
+
+	Vtep   string // local endpoint by name …
+	Local  netip.Addr
+	Device string // device that outer packets leave by; empty: by the route
+	Peer   string // remote endpoint by name …
+	Remote netip.Addr
+	Far    Far
+
+	KeyIn       Opt[uint64] // absent: packets without a key; VXLAN and Geneve: KeyOut
+	KeyOut      Opt[uint64]
+	Checksum    bool // of outgoing packets: GRE checksum (RFC 2784), UDP checksum
+	ChecksumIn  bool // incoming packets must have one (GRE)
+	Sequence    bool // of outgoing packets: GRE sequence numbers (RFC 2890)
+	SequenceIn  bool // incoming packets must have one, in order
+	TTL         Inheritable
+	TOS         Inheritable
+	DF          Opt[bool]   // don't-fragment bit of the outer header
+	IgnoreDF    bool        // fragment packets with DF all the same
+	FwMark      uint32      // firewall mark of outer packets
+	EncapLimit  Opt[uint32] // tunnel encapsulation limit of GRE over IPv6 (RFC 2473 §4.1.1), 0-255; absent: no such option
+	UDP         UDPEncap
+	DstPort     uint32 // UDP port (VXLAN, Geneve), 1-65535
+	GroupPolicy bool   // VXLAN group policy extension
+	ERSPAN      ERSPAN
+
+	Addresses  []netip.Prefix // L3
+	Routes     []Route        // L3
+	Neighbours []Neighbour    // L3
+	MTU        uint32         // of the device, 68-65535; 0: what fits the underlay
+	Multicast  Opt[bool]      // the device's MULTICAST flag
+	Down       bool
+	VRF        string // VRF device that the tunnel's own traffic is routed in
+	Netns      string // name under /run/netns of the namespace the device is in; empty: greaved's own
+	Adopt      bool
+}
+
+// UDPEncap puts UDP around GRE.
+type UDPEncap struct {
+	Type     UDPEncapType // 0: none
+	SrcPort  uint32       // 0: by a hash of the inner flow
+	DstPort  uint32
+	Checksum bool
+}
+
+// UDPEncapType is a format of GRE in UDP.
+type UDPEncapType uint8
+
+// Formats of GRE in UDP.
+const (
+	UDPEncapFOU UDPEncapType = iota + 1 // no header of its own
+	UDPEncapGUE                         // 4 bytes of header
+)
+
+// ERSPAN is what a mirror's packets carry besides the session, the key.
+type ERSPAN struct {
+	Version    uint32 // 1 or 2
+	Index      uint32 // of the port, version 1, 20 bits
+	Egress     bool   // direction, version 2
+	HardwareID uint32 // of the engine, version 2, 6 bits
+}
+
+// Route is a route into an L3 tunnel.
+type Route struct {
+	Destination netip.Prefix
+	Via         netip.Addr // overlay next hop; not valid: on-link
+	Source      netip.Addr // preferred source
+	Metric      Opt[uint32]
+	Table       uint32 // 0: main, or that of the tunnel's VRF
+}
+
+// Neighbour says at which underlay address an overlay address is.
+type Neighbour struct {
+	Overlay, Underlay netip.Addr
 }
 
 // Ref implements Object.

@@ -4,8 +4,12 @@ import "net/netip"
 
 // Vtep is a local tunnel endpoint.
 type Vtep struct {
-	Name string
-	Addr netip.Addr // underlay address
+	Name   string
+	Addr   netip.Addr // underlay address …
+	Device string     // … or the device that has it: the first global one of the remote's family …
+	Routed bool       // … or the source address of the kernel's route to each remote
+	VRF    string     // VRF device in which the underlay is routed
+	Netns  string     // name under /run/netns of the underlay's namespace; empty: greaved's own
 }
 
 // Ref implements Object.

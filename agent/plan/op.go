@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/greave-sdn/greave/agent/kernel/rows"
 	"github.com/greave-sdn/greave/model"
 	"github.com/greave-sdn/greave/openflow"
 )
@@ -68,7 +69,8 @@ func (c Change) String() string {
 }
 
 // Op is one operation. Exactly one of Bridge and Port is set for operations on
-// rows; Install and Withdraw are carried out by the plan's bundles.
+// rows of Open vSwitch, and Row for those on the kernel's; Install and Withdraw
+// are carried out by the plan's bundles.
 type Op struct {
 	Verb       Verb
 	Stage      Stage
@@ -79,6 +81,7 @@ type Op struct {
 	Affects    []model.Ref // objects whose traffic it touches besides its own
 	Bridge     *WantBridge
 	Port       *WantPort
+	Row        *rows.Row // as wanted; of a Delete as read
 }
 
 // String renders the operation on one line.

@@ -33,6 +33,9 @@ type PassInput struct {
 	Hold map[model.Ref]model.Notice
 	// Full drops every cached image first: start, reconnect, resync.
 	Full bool
+	// Persist makes the bindings taken so far durable, before what they stand
+	// for is written.
+	Persist func()
 }
 
 // Outcome is what a pass did.

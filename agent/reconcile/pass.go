@@ -76,7 +76,7 @@ func (l *Loop) pass(ctx context.Context) (floor, next time.Time) {
 	}
 	held := l.hold(w.desired, w.values, w.facts)
 	start := l.cfg.Now()
-	out := l.cfg.Backend.Pass(ctx, PassInput{Want: w.want, Bindings: l.bindings, Hold: held, Full: l.full})
+	out := l.cfg.Backend.Pass(ctx, PassInput{Want: w.want, Bindings: l.bindings, Hold: held, Full: l.full, Persist: l.persist})
 	if len(out.Done) > 0 {
 		l.log.Info("host changed", "op", countOps(out.Done), "took", l.cfg.Now().Sub(start))
 	}
