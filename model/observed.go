@@ -1,5 +1,7 @@
 package model
 
+import "net/netip"
+
 // OVSBridge is a bridge as the host's OVSDB has it.
 type OVSBridge struct {
 	Name        string
@@ -51,13 +53,37 @@ const (
 
 // Device is a network device of the host with its addresses.
 type Device struct {
-	Name  string
-	MTU   int
-	Addrs []string // without prefix length
+	Name   string
+	Index  int
+	Kind   string // of the driver, "" for hardware
+	Master string // bridge or VRF that it is a port of
+	Up     bool
+	MTU    int
+	Table  int          // routing table of a VRF device
+	Addrs  []string     // without prefix length
+	Global []netip.Addr // those of global scope that are not deprecated, in the kernel's order
+}
+
+// WayAsk asks for the route to an underlay address.
+type WayAsk struct {
+	Remote             netip.Addr
+	VRF, Netns, Device string // in a VRF, in a namespace, by a device; empty: not
+}
+
+// Way is the kernel's route to an underlay address.
+type Way struct {
+	Source netip.Addr
+	Device string
+	MTU    int // of the route, or of the device
 }
 
 // Facts is what only the host knows.
 type Facts struct {
-	OVS     *OVSHost // nil: Open vSwitch does not answer
+	OVS     *OVSHost // nil: Open vSwitch does not answer, or the host has none
+	OVSHere bool     // the host has Open vSwitch, whether it answers or not
+	OVSAway string   // why it does not answer
 	Devices map[string]Device
+	Asks    []WayAsk // to be answered in Ways
+	Ways    map[WayAsk]Way
+	Choice  Choice
 }

@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,7 +13,7 @@ import (
 
 var equalAddr = cmp.Comparer(func(a, b model.Path) bool { return a == b })
 
-var cmpOptions = cmp.Options{equalAddr, cmp.Comparer(func(a, b model.Vtep) bool { return a == b }), cmp.Comparer(func(a, b model.Tunnel) bool { return a == b })}
+var cmpOptions = cmp.Options{equalAddr, cmp.Comparer(func(a, b model.Vtep) bool { return a == b }), cmp.Comparer(func(a, b model.Tunnel) bool { return reflect.DeepEqual(a, b) })}
 
 func TestNormalizeProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // Owner is who greave is on this host. It derives from the host's name, so
@@ -32,6 +31,7 @@ type ResolvedPath struct {
 type ResolvedSegment struct {
 	Segment
 	Hops   []Hop    // to the members, in order of peer
+	Users  []Hop    // to all that exchange its packets, in order of peer
 	Encaps []Encap  // in which its packets arrive, in order
 	Ports  []string // names of resolved ports, in order
 }
@@ -54,12 +54,15 @@ type ResolvedPort struct {
 type ResolvedTunnel struct {
 	Tunnel
 	LocalAddr, RemoteAddr netip.Addr
+	UnderVRF, UnderNetns  string // of its VTEP
+	UnderlayMTU           int    // 0: not known
+	Loops                 bool   // the way to its far end leads through itself
 }
 
 // Resolved is the desired state with the host's facts filled in. What lacks a
 // fact is not in the lists but in Blocked.
 type Resolved struct {
-	Bridges  []Bridge // datapath is system or netdev
+	Bridges  []Bridge // backend is decided; datapath of an OVS bridge is system or netdev
 	Hops     map[Hop][]ResolvedPath
 	Segments []ResolvedSegment
 	Ports    []ResolvedPort
@@ -67,7 +70,52 @@ type Resolved struct {
 	Tunnels  []ResolvedTunnel
 	Vteps    []Vtep
 	Blocked  map[Ref]Notice
-	Warnings map[Ref]Notice // built all the same, but something is wrong
+	Warnings map[Ref]Notice     // built all the same, but something is wrong
+	On       map[Ref]Backend    // which backend builds each object
+	Why      map[Ref]string     // and the reason
+	Underlay map[netip.Addr]int // MTU of the device with each local endpoint
+	Tables   map[string]uint32  // routing table of each VRF device
+}
+
+// For returns what one backend is to build.
+func (r Resolved) For(b Backend) Resolved {
+	out := r
+	out.Bridges = keep(r.Bridges, func(o Bridge) bool { return r.On[o.Ref()] == b })
+	out.Segments = keep(r.Segments, func(o ResolvedSegment) bool { return r.On[o.Ref()] == b })
+	out.Ports = keep(r.Ports, func(o ResolvedPort) bool { return r.On[o.Ref()] == b })
+	out.Fdb = keep(r.Fdb, func(o ResolvedFdb) bool { return r.On[o.Ref()] == b })
+	out.Tunnels = keep(r.Tunnels, func(o ResolvedTunnel) bool { return r.On[o.Ref()] == b })
+	out.Hops = map[Hop][]ResolvedPath{}
+	use := func(h Hop) {
+		if paths, ok := r.Hops[h]; ok {
+			out.Hops[h] = paths
+		}
+	}
+	for _, s := range out.Segments {
+		for _, h := range s.Users {
+			use(h)
+		}
+	}
+	for _, e := range out.Fdb {
+		use(e.Hop)
+	}
+	out.Blocked = map[Ref]Notice{}
+	for ref, n := range r.Blocked {
+		if r.On[ref] == b {
+			out.Blocked[ref] = n
+		}
+	}
+	return out
+}
+
+func keep[T any](list []T, yes func(T) bool) []T {
+	var out []T
+	for _, v := range list {
+		if yes(v) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // Notice says why an object is not as it should be. On lists what it waits for.
@@ -91,29 +139,69 @@ const (
 	NoticeAlteredBySwitch = "ALTERED_BY_SWITCH"
 	NoticeRefused         = "REFUSED_BY_SWITCH"
 	NoticeForeignPorts    = "FOREIGN_PORTS"
+	NoticeKernelRefused   = "REFUSED_BY_KERNEL"
+	NoticeDriverMissing   = "DRIVER_MISSING"
+	NoticeNoPermission    = "NO_PERMISSION"
+	NoticeNoRoute         = "NO_ROUTE_TO_PEER"
+	NoticeRecursive       = "RECURSIVE_ROUTING"
 )
+
+// Refused tells whether a reason says that the host would not take an object: it
+// is tried again.
+func Refused(reason string) bool {
+	switch reason {
+	case NoticeRefused, NoticeKernelRefused, NoticeDriverMissing, NoticeNoPermission:
+		return true
+	}
+	return false
+}
 
 // Resolve joins a union of normalised, valid states with the host's facts.
 func Resolve(s HostState, f Facts) Resolved {
-	r := Resolved{Hops: map[Hop][]ResolvedPath{}, Vteps: s.Vteps, Blocked: map[Ref]Notice{}, Warnings: map[Ref]Notice{}}
-	if f.OVS == nil {
-		for _, ref := range s.Refs() {
-			r.Blocked[ref] = Notice{Reason: NoticeOVSAbsent, Message: "Open vSwitch does not answer"}
-		}
-		return r
+	r := Resolved{
+		Hops: map[Hop][]ResolvedPath{}, Vteps: s.Vteps, Blocked: map[Ref]Notice{}, Warnings: map[Ref]Notice{},
+		On: map[Ref]Backend{}, Why: map[Ref]string{}, Underlay: map[netip.Addr]int{}, Tables: map[string]uint32{},
 	}
+	for _, d := range f.Devices {
+		for _, a := range d.Addrs {
+			if addr, err := netip.ParseAddr(a); err == nil {
+				r.Underlay[addr] = d.MTU
+			}
+		}
+		if d.Table != 0 {
+			r.Tables[d.Name] = uint32(d.Table)
+		}
+	}
+	r.place(s, f)
 	r.bridges(s, f)
 	r.ports(s, f)
-	r.segments(s)
-	r.tunnels(s)
+	r.segments(s, f)
+	r.tunnels(s, f)
 	r.underlay(s, f)
 	return r
 }
 
+// away blocks an object whose backend cannot be reached.
+func (r *Resolved) away(ref Ref, f Facts) bool {
+	if r.On[ref] != BackendOVS || f.OVS != nil {
+		return false
+	}
+	message := f.OVSAway
+	if message == "" {
+		message = "Open vSwitch does not answer"
+	}
+	r.Blocked[ref] = Notice{Reason: NoticeOVSAbsent, Message: message}
+	return true
+}
+
 func (r *Resolved) bridges(s HostState, f Facts) {
 	for _, b := range s.Bridges {
+		b.Backend = r.On[b.Ref()]
 		b.Protocols = slices.Compact(slices.Sorted(slices.Values(b.Protocols))) // a set, as OVSDB has it
-		if b.Datapath == DatapathAuto {
+		if r.away(b.Ref(), f) {
+			continue
+		}
+		if b.Datapath == DatapathAuto && b.Backend == BackendOVS {
 			b.Datapath = DatapathNetdev
 			if f.OVS.SystemDatapath {
 				b.Datapath = DatapathSystem
@@ -127,14 +215,20 @@ func (r *Resolved) bridges(s HostState, f Facts) {
 }
 
 func (r *Resolved) ports(s HostState, f Facts) {
-	byIface := map[string][]OVSPort{}
-	for _, name := range slices.Sorted(maps.Keys(f.OVS.Ports)) {
-		if id := f.OVS.Ports[name].ExternalIDs[IDIface]; id != "" {
-			byIface[id] = append(byIface[id], f.OVS.Ports[name])
+	byIface, ovsPorts := map[string][]OVSPort{}, map[string]OVSPort{}
+	if f.OVS != nil {
+		ovsPorts = f.OVS.Ports
+	}
+	for _, name := range slices.Sorted(maps.Keys(ovsPorts)) {
+		if id := ovsPorts[name].ExternalIDs[IDIface]; id != "" {
+			byIface[id] = append(byIface[id], ovsPorts[name])
 		}
 	}
 	taken := map[string]Ref{}
 	for _, p := range s.Ports {
+		if r.away(p.Ref(), f) {
+			continue
+		}
 		out := ResolvedPort{Port: p, Device: p.Device}
 		if p.IfaceID != "" {
 			have, ok := bestFor(p, byIface[p.IfaceID])
@@ -144,7 +238,11 @@ func (r *Resolved) ports(s HostState, f Facts) {
 			}
 			out.Device, out.Bound, out.Ofport = have.Name, true, have.Ofport
 		} else {
-			have := f.OVS.Ports[p.Device]
+			have := ovsPorts[p.Device]
+			if r.On[p.Ref()] == BackendKernel && have.Name != "" {
+				r.Blocked[p.Ref()] = Notice{Reason: NoticeConflict, Message: fmt.Sprintf("device %s is a port of OVS bridge %s: take it out with ovs-vsctl del-port %s", p.Device, have.Bridge, p.Device)}
+				continue
+			}
 			if _, ok := f.Devices[p.Device]; !ok {
 				r.Blocked[p.Ref()] = Notice{Reason: NoticeDeviceAbsent, Message: fmt.Sprintf("the host has no device %q yet", p.Device)}
 				continue
@@ -190,84 +288,6 @@ func bindNotice(p Port, have OVSPort, found bool) Notice {
 		}
 	}
 	return Notice{}
-}
-
-func (r *Resolved) segments(s HostState) {
-	peers, vteps, members, users := byName(s.Peers), byName(s.Vteps), MembersOf(&s), usersOf(&s)
-	attached := map[string][]string{}
-	for _, p := range r.Ports {
-		for _, a := range p.Attachments {
-			attached[a.Segment] = append(attached[a.Segment], p.Name)
-		}
-	}
-	hop := func(peer string, e Encap) Hop {
-		p := peers[peer]
-		if p.Encap != 0 {
-			e = p.Encap
-		}
-		h := Hop{peer, e}
-		if _, ok := r.Hops[h]; !ok {
-			for _, w := range p.Paths {
-				r.Hops[h] = append(r.Hops[h], ResolvedPath{vteps[w.Vtep].Addr, w.Remote})
-			}
-		}
-		return h
-	}
-	encaps := map[string]Encap{}
-	for _, g := range s.Segments {
-		out := ResolvedSegment{Segment: g, Ports: attached[g.Name]}
-		for _, m := range members[g.Name] {
-			out.Hops = append(out.Hops, hop(m, g.Encap))
-		}
-		for _, u := range users[g.Name] {
-			out.Encaps = append(out.Encaps, hop(u, g.Encap).Encap)
-		}
-		slices.Sort(out.Encaps)
-		out.Encaps = slices.Compact(out.Encaps)
-		encaps[g.Name] = g.Encap
-		r.Segments = append(r.Segments, out)
-	}
-	for _, e := range s.Fdb {
-		r.Fdb = append(r.Fdb, ResolvedFdb{e, hop(e.Peer, encaps[e.Segment])})
-	}
-}
-
-func (r *Resolved) tunnels(s HostState) {
-	peers, vteps := byName(s.Peers), byName(s.Vteps)
-	datapaths := map[string]Datapath{}
-	for _, b := range r.Bridges {
-		datapaths[b.Name] = b.Datapath
-	}
-	for _, t := range s.Tunnels {
-		// Only now is the datapath known, if Open vSwitch was away when the
-		// document was accepted.
-		if beyond := t.beyond(datapaths[t.Bridge]); len(beyond) > 0 {
-			r.Blocked[t.Ref()] = Notice{Reason: ReasonUnsupported, Message: strings.TrimPrefix(beyond[0].Error(), ".")}
-			continue
-		}
-		local, remote := t.Ends(vteps, peers)
-		r.Tunnels = append(r.Tunnels, ResolvedTunnel{Tunnel: t, LocalAddr: local, RemoteAddr: remote})
-	}
-}
-
-// underlay warns of VTEPs whose address the datapath cannot use. On the
-// userspace datapath the address must sit on a port of a netdev bridge.
-func (r *Resolved) underlay(s HostState, f Facts) {
-	netdev := slices.ContainsFunc(r.Bridges, func(b Bridge) bool { return b.Datapath == DatapathNetdev })
-	for _, v := range s.Vteps {
-		var devs []string
-		for _, d := range f.Devices {
-			if slices.Contains(d.Addrs, v.Addr.String()) {
-				devs = append(devs, d.Name)
-			}
-		}
-		inDatapath := func(dev string) bool { return onNetdevBridge(f.OVS, dev) }
-		if len(devs) == 0 {
-			r.Warnings[v.Ref()] = Notice{Reason: NoticeNoSuchAddress, Message: fmt.Sprintf("no device of this host has the address %s: add it with ip addr add, or correct the VTEP", v.Addr)}
-		} else if netdev && !slices.ContainsFunc(devs, inDatapath) {
-			r.Warnings[v.Ref()] = Notice{Reason: NoticeNotInDatapath, Message: notInDatapath(v.Addr, slices.Min(devs))}
-		}
-	}
 }
 
 func onNetdevBridge(o *OVSHost, dev string) bool {
