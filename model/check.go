@@ -66,6 +66,7 @@ func (e FieldErrors) Error() string {
 type Capabilities struct {
 	OVS            bool // Open vSwitch answers; when not, nothing below is known
 	SystemDatapath bool // the kernel datapath answers
+	Choice         Choice
 }
 
 // Others is what the other sources state, normalised, by source.

@@ -83,7 +83,9 @@ type Facts struct {
 	OVSHere bool     // the host has Open vSwitch, whether it answers or not
 	OVSAway string   // why it does not answer
 	Devices map[string]Device
-	Asks    []WayAsk // to be answered in Ways
 	Ways    map[WayAsk]Way
-	Choice  Choice
+	// AskFor lists the routes to look up; nil: none. It is set by who asks for
+	// facts, as is Choice.Kept.
+	AskFor func(Choice) []WayAsk
+	Choice Choice
 }

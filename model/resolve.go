@@ -75,6 +75,9 @@ type Resolved struct {
 	Why      map[Ref]string     // and the reason
 	Underlay map[netip.Addr]int // MTU of the device with each local endpoint
 	Tables   map[string]uint32  // routing table of each VRF device
+	OVSUp    bool               // Open vSwitch answers
+	OVSAway  string             // why it does not
+	OVSHere  bool               // the host has Open vSwitch
 }
 
 // For returns what one backend is to build.
@@ -101,7 +104,8 @@ func (r Resolved) For(b Backend) Resolved {
 	}
 	out.Blocked = map[Ref]Notice{}
 	for ref, n := range r.Blocked {
-		if r.On[ref] == b {
+		// What waits for Open vSwitch stays as the kernel has it.
+		if r.On[ref] == b || b == BackendKernel && n.Reason == NoticeOVSAbsent {
 			out.Blocked[ref] = n
 		}
 	}
@@ -161,6 +165,7 @@ func Resolve(s HostState, f Facts) Resolved {
 	r := Resolved{
 		Hops: map[Hop][]ResolvedPath{}, Vteps: s.Vteps, Blocked: map[Ref]Notice{}, Warnings: map[Ref]Notice{},
 		On: map[Ref]Backend{}, Why: map[Ref]string{}, Underlay: map[netip.Addr]int{}, Tables: map[string]uint32{},
+		OVSUp: f.OVS != nil, OVSAway: f.OVSAway, OVSHere: f.OVSHere || f.OVS != nil,
 	}
 	for _, d := range f.Devices {
 		for _, a := range d.Addrs {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -252,7 +253,7 @@ func validate(s model.HostState, others model.Others, caps model.Capabilities) m
 	for source, o := range others {
 		all[source] = model.Normalize(o, model.HostState{})
 	}
-	if caps == (model.Capabilities{}) {
+	if reflect.DeepEqual(caps, model.Capabilities{}) {
 		caps = netdevHost
 	}
 	err := model.Validate(model.Normalize(s, all.Merge()), all, "host-a", caps)

@@ -53,6 +53,9 @@ func (p *Pool) set(name string, id uint64) {
 	p.names[id] = name
 }
 
+// Drop releases the number of one name.
+func (p *Pool) Drop(name string) { p.free(name) }
+
 func (p *Pool) free(name string) {
 	id, ok := p.ids[name]
 	if !ok {
@@ -71,6 +74,11 @@ const (
 	PoolPaths    = "paths"    // hop and ends: RegPath
 	PoolGroups   = "groups"   // "local segment", "flood segment", "peer hop": group id
 	PoolPorts    = "ports"    // OVS port that greave makes: ofport to ask for
+
+	// Names that are to be remembered and need no number.
+	PoolRows     = "rows"     // rows of the kernel that carry no mark and are greave's
+	PoolNetns    = "netns"    // namespaces that hold something of greave's
+	PoolBackends = "backends" // "ovs bridge/br0": where auto has built a bridge
 )
 
 // Ofports that greave asks for. OVS assigns up to 32767 by itself.
@@ -97,6 +105,9 @@ func NewBindings() *Bindings {
 			PoolPaths:    newPool(1, 1<<31), // as well
 			PoolGroups:   newPool(uint64(GroupMin), uint64(GroupMax)),
 			PoolPorts:    newPool(OfportMin, OfportMax),
+			PoolRows:     newPool(1, 1<<32-1),
+			PoolNetns:    newPool(1, 1<<32-1),
+			PoolBackends: newPool(1, 1<<32-1),
 		},
 		saved: map[string]map[string]uint64{},
 	}

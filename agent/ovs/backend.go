@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/greave-sdn/greave/agent/plan"
@@ -33,6 +34,7 @@ type Host interface {
 // Config says what the backend works with.
 type Config struct {
 	Owner   model.Owner
+	Socket  string // path of the database's socket: the host has Open vSwitch while it exists
 	Session *ovsdb.Session
 	Switch  *ofctl.Client
 	Host    Host
@@ -100,11 +102,13 @@ func (b *Backend) kick() {
 
 // Facts implements reconcile.Backend.
 func (b *Backend) Facts(ctx context.Context, f *model.Facts) error {
-	devices, err := b.cfg.Host.Devices(ctx)
-	if err != nil {
-		return fmt.Errorf("list devices: %w", err)
+	_, err := os.Stat(b.cfg.Socket)
+	f.OVSHere = err == nil || b.cfg.Session.Synced()
+	if f.Devices == nil {
+		if f.Devices, err = b.cfg.Host.Devices(ctx); err != nil {
+			return fmt.Errorf("list devices: %w", err)
+		}
 	}
-	f.Devices = devices
 	snap, err := b.cfg.Session.Snapshot(ctx)
 	if err != nil {
 		return fmt.Errorf("read Open vSwitch: %w", err)

@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -132,6 +133,19 @@ func (p Plan) Stage(s Stage) []Op {
 		}
 	}
 	return out
+}
+
+// With adds the plan of another part of the host, stage by stage.
+func (p Plan) With(o Plan) Plan {
+	both := p
+	both.Ops = nil
+	for _, s := range []Stage{StageAdd, StageFlows, StageRemove} {
+		both.Ops = append(append(both.Ops, p.Stage(s)...), o.Stage(s)...)
+	}
+	both.Notices = maps.Clone(p.Notices)
+	maps.Copy(both.Notices, o.Notices)
+	both.Bundles, both.Programs = o.Bundles, o.Programs
+	return both
 }
 
 // Text renders the plan, an operation a line.

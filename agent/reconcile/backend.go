@@ -49,6 +49,15 @@ type Outcome struct {
 	Remaining plan.Plan
 	// Used names the bindings in use; valid only when Err is nil.
 	Used openflow.Names
+	// Away says why parts of the host could not be reached or finished, when
+	// there are several.
+	Away map[model.Backend]Away
 	// Err is set when the pass could not be finished: no connection, a deadline.
 	Err error
+}
+
+// Away is why one part of the host could not be reached or finished.
+type Away struct {
+	Err     error
+	Started bool // it answered, and then broke off
 }

@@ -25,13 +25,13 @@ func (l *Loop) ledger(w work) *ledger {
 // put enters an object with the condition that explains its state.
 func (g *ledger) put(ref model.Ref, o ObjectStatus, reason, message string, drift *Condition) {
 	was, _ := g.old.Object(ref)
-	o.Ref, o.Backend = ref, "ovs"
-	if want, ok := g.w.desired.objects[ref]; ok {
-		o.BackendReason = backendReason(want)
+	o.Ref = ref
+	if _, ok := g.w.desired.objects[ref]; ok {
+		o.Backend, o.BackendReason = g.w.want.On[ref].String(), g.w.want.Why[ref]
 		o.Source = g.w.desired.source[ref]
 		o.Revision = g.revision(o.Source)
 	} else {
-		o.Source = was.Source
+		o.Source, o.Backend = was.Source, was.Backend
 	}
 	ready := Condition{Type: ConditionReady, Status: o.State == Active, Reason: reason, Message: message}
 	o.Conditions = []Condition{g.since(ready, was.Conditions)}
@@ -186,7 +186,14 @@ func (l *Loop) judge(w work, out Outcome, drift map[model.Ref]Condition) HostSta
 	for _, o := range out.Remaining.Ops {
 		remaining[o.Object] = append(remaining[o.Object], o)
 	}
-	w.desired.union.Each(func(_ string, o model.Object) { g.judge(o, out, remaining[o.Ref()], drift) })
+	w.desired.union.Each(func(_ string, o model.Object) {
+		if away, ok := out.Away[w.want.On[o.Ref()]]; ok {
+			g.away(o.Ref(), away)
+			return
+		}
+		g.judge(o, out, remaining[o.Ref()], drift)
+	})
+	g.awayUnwanted(out.Away)
 	for ref, ops := range remaining {
 		if _, wanted := w.desired.objects[ref]; !wanted {
 			g.put(ref, ObjectStatus{State: Removing, lasting: true}, ReasonRemoving, opsText(ops), nil)
@@ -197,8 +204,11 @@ func (l *Loop) judge(w work, out Outcome, drift map[model.Ref]Condition) HostSta
 			g.put(ref, ObjectStatus{State: Removing, BlockedOn: n.On}, n.Reason, n.Message, nil)
 		}
 	}
-	h := g.finish(reachable)
-	h.PassNumber, h.LastPass, h.gen = g.old.PassNumber+1, l.cfg.Now(), w.gen
+	h := g.finish(hostCondition(out.Away))
+	h.PassNumber, h.LastPass = g.old.PassNumber+1, l.cfg.Now()
+	if l.reached { // else it is not known what else there may be to take away
+		h.gen = w.gen
+	}
 	h.realise()
 	return h
 }
@@ -259,9 +269,9 @@ func (g *ledger) dependent(o model.Object, d *Condition) {
 
 func stateOf(reason string) State {
 	switch reason {
-	case model.NoticeConflict:
+	case model.NoticeConflict, model.NoticeRecursive:
 		return Failed
-	case model.NoticeRefused:
+	case model.NoticeRefused, model.NoticeKernelRefused, model.NoticeDriverMissing, model.NoticeNoPermission:
 		return Retrying
 	case model.NoticeAlteredBySwitch, model.NoticeNotInDatapath, model.NoticeNoSuchAddress:
 		return Degraded
@@ -271,21 +281,38 @@ func stateOf(reason string) State {
 	return Pending
 }
 
-// backendReason says why a backend builds an object.
-func backendReason(o model.Object) string {
-	on := func(bridge string) string { return "bridge " + bridge + " is an OVS bridge" }
-	switch o := o.(type) {
-	case model.Segment:
-		return on(o.Bridge)
-	case model.Port:
-		return on(o.Bridge)
-	case model.Tunnel:
-		return on(o.Bridge)
-	case model.Bridge:
-		if o.Backend == model.BackendOVS {
-			return "stated"
-		}
-		return "Open vSwitch is the only backend for bridges"
+// away enters a wanted object on a part of the host that was not reached, or
+// not to the end: then as it was, when the same is desired of it.
+func (g *ledger) away(ref model.Ref, why Away) {
+	if why.Started && g.carry(ref) {
+		return
 	}
-	return "used by objects on OVS bridges"
+	state, reason := why.says()
+	g.put(ref, ObjectStatus{State: state, lasting: true}, reason, why.Err.Error(), nil)
+}
+
+// awayUnwanted carries on what is to go from a part that was not reached.
+func (g *ledger) awayUnwanted(away map[model.Backend]Away) {
+	for _, o := range g.old.Objects {
+		for on := range away {
+			if _, wanted := g.w.desired.objects[o.Ref]; !wanted && o.Backend == on.String() {
+				g.put(o.Ref, ObjectStatus{State: Removing, lasting: true}, ReasonRemoving, "no longer stated", nil)
+			}
+		}
+	}
+}
+
+func (a Away) says() (State, string) {
+	if a.Started {
+		return Retrying, ReasonUnreachable
+	}
+	return Pending, model.NoticeOVSAbsent
+}
+
+func hostCondition(away map[model.Backend]Away) Condition {
+	for _, why := range away {
+		_, reason := why.says()
+		return Condition{Type: ConditionReachable, Reason: reason, Message: why.Err.Error()}
+	}
+	return reachable
 }

@@ -110,6 +110,7 @@ type Loop struct {
 	realised map[model.Ref]any // those values that it found built
 	begun    uint64            // the acceptances that a pass has seen
 	full     bool              // the next pass reads everything
+	reached  bool              // a pass has reached every part of the host
 	broken   int               // passes in a row that were not finished
 	stuck    int               // passes in a row that left operations undone
 }

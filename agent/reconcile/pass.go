@@ -12,6 +12,7 @@ import (
 
 	"github.com/greave-sdn/greave/agent/plan"
 	"github.com/greave-sdn/greave/model"
+	"github.com/greave-sdn/greave/openflow"
 )
 
 // work is what one pass starts from.
@@ -54,6 +55,7 @@ func (l *Loop) pass(ctx context.Context) (floor, next time.Time) {
 	defer cancel()
 	w, all := l.begin()
 	w.desired = l.desired(w.gen, all)
+	l.ask(&w.facts, w.desired.union)
 	if err := l.cfg.Backend.Facts(ctx, &w.facts); err != nil {
 		if errors.Is(ctx.Err(), context.Canceled) { // greave stops
 			return floor, next
@@ -89,7 +91,49 @@ func (l *Loop) pass(ctx context.Context) (floor, next time.Time) {
 		return l.afterBroken(out.Err)
 	}
 	l.settle(w, held, out)
+	if away, ok := out.Away[model.BackendOVS]; ok {
+		return l.afterBroken(away.Err)
+	}
 	return l.afterPass(out)
+}
+
+// ask says what is to be found out for a desired state.
+func (l *Loop) ask(f *model.Facts, union model.HostState) {
+	f.Choice.Kept = l.built()
+	f.AskFor = func(c model.Choice) []model.WayAsk { return model.Asks(union, c) }
+}
+
+// built is where bridges have been built: auto does not move them.
+func (l *Loop) built() map[model.Ref]model.Backend {
+	out := map[model.Ref]model.Backend{}
+	for name := range l.bindings.Names()[openflow.PoolBackends] {
+		for _, b := range []model.Backend{model.BackendOVS, model.BackendKernel} {
+			if mark, ok := strings.CutPrefix(name, b.String()+" "); ok {
+				if ref, ok := model.ParseRef(mark); ok {
+					out[ref] = b
+				}
+			}
+		}
+	}
+	return out
+}
+
+// keepBuilt books where the bridges of a pass are built.
+func (l *Loop) keepBuilt(r model.Resolved, used openflow.Names) {
+	for ref, on := range r.On {
+		if ref.Kind != model.KindBridge {
+			continue
+		}
+		for _, b := range []model.Backend{model.BackendOVS, model.BackendKernel} {
+			name := b.String() + " " + ref.Mark()
+			if b == on {
+				l.bindings.Pool(openflow.PoolBackends).Get(name)
+				used.Add(openflow.PoolBackends, name)
+			} else {
+				l.bindings.Pool(openflow.PoolBackends).Drop(name)
+			}
+		}
+	}
 }
 
 func (w *work) resolve() {
@@ -99,7 +143,14 @@ func (w *work) resolve() {
 
 // settle books what a finished pass found.
 func (l *Loop) settle(w work, held map[model.Ref]model.Notice, out Outcome) {
-	l.broken, l.full = 0, false
+	l.full = false
+	if len(out.Away) == 0 {
+		l.broken, l.reached = 0, true
+	}
+	if out.Used == nil {
+		out.Used = openflow.Names{}
+	}
+	l.keepBuilt(w.want, out.Used)
 	l.settleRetries(w.values, held, out.Notices)
 	drift := l.bookRepairs(l.repairsIn(out.Done, w.values, w.want), w.desired, w.values)
 	if l.releasable(w, out) {

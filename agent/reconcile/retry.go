@@ -70,7 +70,7 @@ func (l *Loop) hold(d desired, values map[model.Ref]any, f model.Facts) map[mode
 // longer each time, those that it took wait no more.
 func (l *Loop) settleRetries(values map[model.Ref]any, held, notices map[model.Ref]model.Notice) {
 	for ref, n := range notices {
-		if _, left := held[ref]; left || n.Reason != model.NoticeRefused {
+		if _, left := held[ref]; left || !model.Refused(n.Reason) {
 			continue
 		}
 		if _, wanted := values[ref]; !wanted {
@@ -85,7 +85,7 @@ func (l *Loop) settleRetries(values map[model.Ref]any, held, notices map[model.R
 		*r = retry{notice: n, attempts: r.attempts + 1, until: l.cfg.Now().Add(wait), value: values[ref]}
 	}
 	for ref, r := range l.retries {
-		if n, refused := notices[ref]; r.tried && (!refused || n.Reason != model.NoticeRefused) {
+		if n, refused := notices[ref]; r.tried && (!refused || !model.Refused(n.Reason)) {
 			delete(l.retries, ref)
 		}
 	}

@@ -117,15 +117,16 @@ func (l *Loop) capabilities(ctx context.Context) model.Capabilities {
 		f = &model.Facts{}
 		if l.take(ctx) {
 			defer l.release()
+			f.Choice.Kept = l.built()
 			if l.cfg.Backend.Facts(ctx, f) != nil {
 				return model.Capabilities{}
 			}
 		}
 	}
 	if f.OVS == nil {
-		return model.Capabilities{}
+		return model.Capabilities{Choice: f.Choice}
 	}
-	return model.Capabilities{OVS: true, SystemDatapath: f.OVS.SystemDatapath}
+	return model.Capabilities{OVS: true, SystemDatapath: f.OVS.SystemDatapath, Choice: f.Choice}
 }
 
 // enforce makes revisions durable and then puts them in force. The caller holds
@@ -267,8 +268,10 @@ func (l *Loop) plan(ctx context.Context, s states) (plan.Plan, error) {
 	}
 	defer l.release()
 	var facts model.Facts
+	union := s.desired().union
+	l.ask(&facts, union)
 	if err := l.cfg.Backend.Facts(ctx, &facts); err != nil {
 		return plan.Plan{}, fmt.Errorf("plan: %w", err)
 	}
-	return l.cfg.Backend.Plan(ctx, model.Resolve(s.desired().union, facts), l.bindings.Clone())
+	return l.cfg.Backend.Plan(ctx, model.Resolve(union, facts), l.bindings.Clone())
 }

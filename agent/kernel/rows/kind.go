@@ -70,3 +70,10 @@ func (k Kind) Defaults() map[string]string {
 	}
 	return out
 }
+
+// Turns tells whether a change of an attribute makes another sort of device of
+// it: a layer 3 GRE device with a remote is point to point, one without is not,
+// and the kernel takes the one for the other only when made anew.
+func Turns(k Kind, field, before, after string) bool {
+	return (k.Name == "gre" || k.Name == "ip6gre") && field == "remote" && (before == "") != (after == "")
+}

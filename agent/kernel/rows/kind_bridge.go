@@ -20,6 +20,16 @@ var PortAttrs = []Attr{
 	{Name: "isolated", ID: 33, Form: Bool, Default: "false"},
 }
 
+// PortDefault is what an attribute is on a new port of a bridge.
+func PortDefault(name string) string {
+	for _, a := range PortAttrs {
+		if a.Name == name {
+			return a.Default
+		}
+	}
+	return ""
+}
+
 var _ = register(
 	Kind{Name: "vlan", Module: "8021q", Attrs: []Attr{ // linux/if_link.h, IFLA_VLAN_*
 		{Name: "id", ID: 1, Form: U16, Fixed: true},
