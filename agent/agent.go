@@ -11,12 +11,14 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/greave-sdn/greave/agent/facts"
+	"github.com/greave-sdn/greave/agent/kernel"
 	"github.com/greave-sdn/greave/agent/ovs"
 	"github.com/greave-sdn/greave/agent/reconcile"
 	"github.com/greave-sdn/greave/agent/rpc"
@@ -96,12 +98,16 @@ func Run(ctx context.Context, c Config, version string, log *slog.Logger) (err e
 	host := facts.New()
 	session := ovsdb.New(ovsdb.Config{Endpoint: c.OVSDB, Logger: log.With("component", "ovsdb")})
 	backend := ovs.New(ovs.Config{
-		Owner: owner, Session: session, Host: host, Now: time.Now,
+		Owner: owner, Session: session, Host: host, Now: time.Now, Here: func() bool { return hasOVS(c.OVSDB) },
 		Switch: ofctl.New(ofctl.Config{RunDir: c.OVSRunDir, Logger: log.With("component", "ofctl")}),
 		Logger: log.With("component", "ovs"),
 	})
+	tables := kernel.NewHost()
+	defer tables.Close()
+	devices := kernel.New(kernel.Config{Owner: owner, Tables: tables, Facts: host, Now: time.Now, Logger: log.With("component", "kernel")})
+	both := reconcile.Join(devices, backend)
 	loop := reconcile.New(reconcile.Config{
-		Host: c.Name, Owner: owner, Backend: backend, Store: st, Decode: rpc.Decode,
+		Host: c.Name, Owner: owner, Backend: both, Store: st, Decode: rpc.Decode,
 		Logger: log, Now: time.Now,
 	})
 	if err := loop.Load(); err != nil {
@@ -112,7 +118,7 @@ func Run(ctx context.Context, c Config, version string, log *slog.Logger) (err e
 		return err
 	}
 	server := rpc.New(rpc.Config{
-		Host: c.Name, Owner: owner, Version: version, Socket: c.OVSDB, Loop: loop, Backend: backend, Now: time.Now,
+		Host: c.Name, Owner: owner, Version: version, Socket: c.OVSDB, Loop: loop, Backend: backend, Kernel: devices, Now: time.Now,
 		Logger: log.With("component", "rpc"),
 	})
 	log.Info("started", "component", "agent", "host", c.Name, "listen", c.Listen, "ovsdb", c.OVSDB)
@@ -120,8 +126,12 @@ func Run(ctx context.Context, c Config, version string, log *slog.Logger) (err e
 	g.Go(func() error { return session.Run(ctx) })
 	g.Go(func() error { return host.Run(ctx) })
 	g.Go(func() error { return backend.Run(ctx) })
+	g.Go(func() error { return devices.Run(ctx) })
+	g.Go(func() error { return both.Run(ctx) })
 	g.Go(func() error {
-		firstSight(ctx, session)
+		if hasOVS(c.OVSDB) {
+			firstSight(ctx, session)
+		}
 		return loop.Run(ctx)
 	})
 	g.Go(func() error { return server.Serve(ctx, listener) })
@@ -130,6 +140,21 @@ func Run(ctx context.Context, c Config, version string, log *slog.Logger) (err e
 		g.Go(func() error { return f.run(ctx) })
 	}
 	return g.Wait()
+}
+
+// hasOVS tells whether the host has Open vSwitch, running or not: the directory
+// of its socket or, at the usual places, its database is there. Only where it
+// has not does backend auto mean the kernel.
+func hasOVS(socket string) bool {
+	path := strings.TrimPrefix(socket, "unix:")
+	look := []string{filepath.Dir(path)}
+	if slices.Contains(ovsdbPlaces, path) {
+		look = append(look, "/etc/openvswitch/conf.db", "/var/lib/openvswitch/conf.db")
+	}
+	return slices.ContainsFunc(look, func(p string) bool {
+		_, err := os.Stat(p)
+		return err == nil
+	})
 }
 
 // firstSight waits a moment for the database, so that an ordinary start does

@@ -7,9 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/greave-sdn/greave/model"
 )
@@ -92,14 +95,29 @@ func (h *Host) Devices(context.Context) (map[string]model.Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
-	byIndex := make(map[int][]string, len(addrs))
+	byIndex, global := make(map[int][]string, len(addrs)), map[int][]netip.Addr{}
 	for _, a := range addrs {
 		byIndex[a.LinkIndex] = append(byIndex[a.LinkIndex], a.IP.String())
+		if ip, ok := netip.AddrFromSlice(a.IP); ok && a.Scope == unix.RT_SCOPE_UNIVERSE && a.Flags&(unix.IFA_F_DEPRECATED|unix.IFA_F_TENTATIVE) == 0 {
+			global[a.LinkIndex] = append(global[a.LinkIndex], ip.Unmap())
+		}
+	}
+	names := make(map[int]string, len(links))
+	for _, l := range links {
+		names[l.Attrs().Index] = l.Attrs().Name
 	}
 	out := make(map[string]model.Device, len(links))
 	for _, l := range links {
 		at := l.Attrs()
-		out[at.Name] = model.Device{Name: at.Name, MTU: at.MTU, Addrs: byIndex[at.Index]}
+		d := model.Device{Name: at.Name, Index: at.Index, Master: names[at.MasterIndex], Up: at.Flags&net.FlagUp != 0,
+			MTU: at.MTU, Addrs: byIndex[at.Index], Global: global[at.Index]}
+		if d.Kind = l.Type(); d.Kind == "device" {
+			d.Kind = ""
+		}
+		if vrf, ok := l.(*netlink.Vrf); ok {
+			d.Table = int(vrf.Table)
+		}
+		out[at.Name] = d
 	}
 	return out, nil
 }

@@ -7,7 +7,6 @@ package kernel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -33,6 +32,8 @@ type Facts interface {
 type Tables interface {
 	Read(ctx context.Context, s Scope) (map[rows.Key]rows.Row, error)
 	Do(ctx context.Context, op plan.Op) error
+	// Counters reads those of all devices of the namespaces.
+	Counters(ctx context.Context, netns []string) (map[LinkAt]Counters, error)
 	// Watch calls event when something may have changed, until ctx ends.
 	Watch(ctx context.Context, event func(whole bool))
 }
@@ -95,12 +96,6 @@ func (b *Backend) Facts(ctx context.Context, f *model.Facts) error {
 func (b *Backend) Plan(ctx context.Context, want model.Resolved, bind *openflow.Bindings) (plan.Plan, error) {
 	p := b.newPass(reconcile.PassInput{Want: want, Bindings: bind})
 	return p.diff(ctx)
-}
-
-// Inspect reads the kernel's tables as they are, for status.
-func (b *Backend) Inspect(ctx context.Context, want model.Resolved, bind *openflow.Bindings) (map[rows.Key]rows.Row, error) {
-	p := b.newPass(reconcile.PassInput{Want: want, Bindings: bind})
-	return b.cfg.Tables.Read(ctx, p.scope())
 }
 
 // rounds is how often a pass reads and writes: what one round takes away may
@@ -188,7 +183,7 @@ func (p *pass) scope() Scope {
 			s.Links[LinkAt{r.Netns, r.Link}] = true
 		}
 	}
-	for _, name := range p.in.Bindings.Names()[openflow.PoolNetns] {
+	for name := range p.in.Bindings.Names()[openflow.PoolNetns] {
 		if !slices.Contains(s.Netns, name) {
 			s.Netns = append(s.Netns, name)
 		}
@@ -267,8 +262,6 @@ func (p *pass) do(ctx context.Context, ops []plan.Op) (done []plan.Op, err error
 // notice says what a refusal means.
 func notice(o plan.Op, err error) model.Notice {
 	n := model.Notice{Reason: model.NoticeKernelRefused, Message: err.Error()}
-	var e *Error
-	errors.As(err, &e)
 	switch {
 	case IsDriverMissing(err):
 		n.Reason = model.NoticeDriverMissing

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/greave-sdn/greave/agent/plan"
@@ -34,7 +33,7 @@ type Host interface {
 // Config says what the backend works with.
 type Config struct {
 	Owner   model.Owner
-	Socket  string // path of the database's socket: the host has Open vSwitch while it exists
+	Here    func() bool // whether the host has Open vSwitch, should it not answer; nil: it has
 	Session *ovsdb.Session
 	Switch  *ofctl.Client
 	Host    Host
@@ -102,12 +101,13 @@ func (b *Backend) kick() {
 
 // Facts implements reconcile.Backend.
 func (b *Backend) Facts(ctx context.Context, f *model.Facts) error {
-	_, err := os.Stat(b.cfg.Socket)
-	f.OVSHere = err == nil || b.cfg.Session.Synced()
+	f.OVSHere = b.cfg.Session.Synced() || b.cfg.Here == nil || b.cfg.Here()
 	if f.Devices == nil {
-		if f.Devices, err = b.cfg.Host.Devices(ctx); err != nil {
+		devices, err := b.cfg.Host.Devices(ctx)
+		if err != nil {
 			return fmt.Errorf("list devices: %w", err)
 		}
+		f.Devices = devices
 	}
 	snap, err := b.cfg.Session.Snapshot(ctx)
 	if err != nil {

@@ -143,8 +143,10 @@ func (d *differ) foreignTunnels() map[tunnelID]string {
 func inKey(o map[string]string) string { return cmp.Or(o["in_key"], o["key"], "0") }
 
 func dstPort(kind string, o map[string]string) string {
-	if kind == model.EncapVXLAN.String() {
-		return cmp.Or(o["dst_port"], fmt.Sprint(model.VXLANPort))
+	for _, e := range []model.Encap{model.EncapVXLAN, model.EncapGeneve} {
+		if kind == e.String() {
+			return cmp.Or(o["dst_port"], fmt.Sprint(e.UDPPort()))
+		}
 	}
 	return o["dst_port"]
 }

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"strconv"
 
 	"github.com/greave-sdn/greave/model"
 	"github.com/greave-sdn/greave/openflow"
@@ -76,8 +75,8 @@ func sharedTunnelPorts(r model.Resolved) []WantPort {
 		}
 		for _, e := range openflow.Encaps(r) {
 			options := map[string]string{"local_ip": "flow", "remote_ip": "flow", "key": "flow"}
-			if e == model.EncapVXLAN {
-				options["dst_port"] = strconv.Itoa(model.VXLANPort)
+			if port := e.UDPPort(); port != 0 {
+				options["dst_port"] = fmt.Sprint(port)
 			}
 			out = append(out, WantPort{Object: b.Ref(), Name: openflow.TunnelPort(e), Bridge: b.Name, Type: e.String(), Options: options})
 		}

@@ -262,8 +262,13 @@ func (v *view) segment(name string) *greavev1.ObservedSegment {
 }
 
 func wireEncap(e model.Encap) greavev1.Encap {
-	if e == model.EncapVXLAN {
+	switch e {
+	case model.EncapVXLAN:
 		return greavev1.Encap_ENCAP_VXLAN
+	case model.EncapGeneve:
+		return greavev1.Encap_ENCAP_GENEVE
+	case model.EncapERSPAN:
+		return greavev1.Encap_ENCAP_ERSPAN
 	}
 	return greavev1.Encap_ENCAP_GRE
 }

@@ -20,9 +20,11 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
+	"github.com/greave-sdn/greave/agent/kernel"
 	"github.com/greave-sdn/greave/agent/ovs"
 	"github.com/greave-sdn/greave/agent/reconcile"
 	"github.com/greave-sdn/greave/model"
+	"github.com/greave-sdn/greave/openflow"
 	"github.com/greave-sdn/greave/proto/convert"
 	greavev1 "github.com/greave-sdn/greave/proto/greave/v1"
 )
@@ -38,6 +40,11 @@ type Inspector interface {
 	Inspect(ctx context.Context) (ovs.Inspection, error)
 }
 
+// KernelInspector reads the kernel's tables for people.
+type KernelInspector interface {
+	Inspect(ctx context.Context, want model.Resolved, b *openflow.Bindings) (kernel.Inspection, error)
+}
+
 // Config says what the services stand on.
 type Config struct {
 	Host    string
@@ -46,6 +53,7 @@ type Config struct {
 	Socket  string // of ovsdb-server, for status
 	Loop    *reconcile.Loop
 	Backend Inspector
+	Kernel  KernelInspector
 	Logger  *slog.Logger
 	Now     func() time.Time
 }

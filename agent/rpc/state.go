@@ -14,6 +14,7 @@ import (
 
 	"github.com/greave-sdn/greave/agent/reconcile"
 	"github.com/greave-sdn/greave/model"
+	"github.com/greave-sdn/greave/openflow"
 	"github.com/greave-sdn/greave/proto/convert"
 	greavev1 "github.com/greave-sdn/greave/proto/greave/v1"
 )
@@ -33,6 +34,8 @@ func (s *Server) Get(ctx context.Context, _ *greavev1.GetRequest) (*greavev1.Get
 		out.Ovs.State, out.Ovs.Version = greavev1.OvsState_OVS_STATE_CONNECTED, in.Facts.OVS.Version
 	} else if in.Facts.OVS != nil {
 		out.Ovs.State, out.Ovs.Version = greavev1.OvsState_OVS_STATE_SWITCH_STALLED, in.Facts.OVS.Version
+	} else if !in.Facts.OVSHere {
+		out.Ovs.State = greavev1.OvsState_OVS_STATE_ABSENT
 	}
 	counts := map[greavev1.ResourceState]uint32{}
 	owned := map[string]uint32{}
@@ -59,17 +62,24 @@ func (s *Server) Get(ctx context.Context, _ *greavev1.GetRequest) (*greavev1.Get
 // List lists objects with what the host has of them.
 func (s *Server) List(ctx context.Context, r *greavev1.ListRequest) (*greavev1.ListResponse, error) {
 	st := s.cfg.Loop.Status()
+	bindings, err := s.cfg.Loop.Bindings(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var v *view
 	if in, err := s.cfg.Backend.Inspect(ctx); err == nil {
-		bindings, err := s.cfg.Loop.Bindings(ctx)
-		if err != nil {
-			return nil, err
-		}
 		v = newView(in, s.cfg.Loop.Desired(), s.cfg.Owner, bindings, timestamppb.New(s.cfg.Now()))
+	}
+	kv, err := s.kernelView(ctx, bindings)
+	if err != nil {
+		return nil, err
 	}
 	all := st.Objects
 	if r.Foreign && v != nil {
 		all = slices.Concat(all, v.foreign())
+	}
+	if r.Foreign && kv != nil {
+		all = slices.Concat(all, kv.foreign())
 	}
 	var match []reconcile.ObjectStatus
 	for _, o := range all {
@@ -85,7 +95,12 @@ func (s *Server) List(ctx context.Context, r *greavev1.ListRequest) (*greavev1.L
 	out := &greavev1.ListResponse{}
 	for _, o := range match[from:to] {
 		obj := &greavev1.Object{Status: wireStatus(o)}
-		if v != nil {
+		switch {
+		case o.Backend == model.BackendKernel.String():
+			if kv != nil {
+				kv.fill(obj, o.Ref)
+			}
+		case v != nil:
 			v.fill(obj, o.Ref)
 		}
 		if r.Segment == "" || inSegment(obj, r.Segment) {
@@ -96,6 +111,23 @@ func (s *Server) List(ctx context.Context, r *greavev1.ListRequest) (*greavev1.L
 		out.NextPageToken = strconv.Itoa(to)
 	}
 	return out, nil
+}
+
+// kernelView reads the kernel's tables; nil when they cannot be read.
+func (s *Server) kernelView(ctx context.Context, b *openflow.Bindings) (*kernelView, error) {
+	if s.cfg.Kernel == nil {
+		return nil, nil
+	}
+	want, err := s.cfg.Loop.Resolved(ctx)
+	if err != nil {
+		return nil, err
+	}
+	in, err := s.cfg.Kernel.Inspect(ctx, want, b)
+	if err != nil {
+		s.cfg.Logger.Warn("kernel not read", "err", err)
+		return nil, nil
+	}
+	return &kernelView{in, want.For(model.BackendKernel), timestamppb.New(s.cfg.Now())}, nil
 }
 
 func inSegment(o *greavev1.Object, segment string) bool {
@@ -176,7 +208,7 @@ func wireStatuses(list []reconcile.ObjectStatus) []*greavev1.ObjectStatus {
 func wireStatus(o reconcile.ObjectStatus) *greavev1.ObjectStatus {
 	out := &greavev1.ObjectStatus{
 		Kind: convert.KindToWire(o.Ref.Kind), Name: o.Ref.Name, Source: o.Source,
-		Backend: greavev1.Backend_BACKEND_OVS, BackendReason: o.BackendReason, Revision: o.Revision,
+		Backend: wireBackend(o.Backend), BackendReason: o.BackendReason, Revision: o.Revision,
 		State: greavev1.ResourceState(o.State), Conditions: wireConditions(o.Conditions),
 	}
 	if ready := o.Ready(); !ready.Since.IsZero() {
@@ -186,6 +218,16 @@ func wireStatus(o reconcile.ObjectStatus) *greavev1.ObjectStatus {
 		out.BlockedOn = append(out.BlockedOn, b.Mark())
 	}
 	return out
+}
+
+func wireBackend(name string) greavev1.Backend {
+	switch name {
+	case model.BackendOVS.String():
+		return greavev1.Backend_BACKEND_OVS
+	case model.BackendKernel.String():
+		return greavev1.Backend_BACKEND_KERNEL
+	}
+	return greavev1.Backend_BACKEND_UNSPECIFIED
 }
 
 func wireConditions(list []reconcile.Condition) []*greavev1.Condition {

@@ -121,7 +121,7 @@ func ovsText(o *greavev1.OvsStatus) string {
 	case greavev1.OvsState_OVS_STATE_DISCONNECTED:
 		return fmt.Sprintf("Open vSwitch: no connection to ovsdb-server at %s, it is tried again; start it: systemctl start openvswitch-switch", o.GetSocket())
 	case greavev1.OvsState_OVS_STATE_ABSENT:
-		return fmt.Sprintf("Open vSwitch does not run: there is no socket %s; start it: systemctl start openvswitch-switch", o.GetSocket())
+		return "the kernel; there is no Open vSwitch on this host"
 	}
 	return "Open vSwitch: not known"
 }

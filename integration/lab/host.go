@@ -24,8 +24,9 @@ type Host struct {
 	VTEP  netip.Addr // 192.0.2.N, prefix length 24
 	VTEP6 netip.Addr // 2001:db8::N, prefix length 64; set on the host only with Options.IPv6
 
-	lab *Lab
-	dir string
+	lab   *Lab
+	dir   string
+	noOVS bool // made by AddKernelHost
 
 	mu                  sync.Mutex
 	db, vswitch, daemon *proc
@@ -42,7 +43,12 @@ func newHost(l *Lab, n int) *Host {
 func (h *Host) RunDir() string { return h.dir }
 
 // OVSSocket is the OVSDB target, "unix:/…/db.sock".
-func (h *Host) OVSSocket() string { return "unix:" + filepath.Join(h.dir, "db.sock") }
+func (h *Host) OVSSocket() string {
+	if h.noOVS {
+		return "unix:" + filepath.Join(h.noOVSDir(), "db.sock")
+	}
+	return "unix:" + filepath.Join(h.dir, "db.sock")
+}
 
 // WriteFile puts a file into the host's directory and returns its path.
 func (h *Host) WriteFile(name, text string) (string, error) {

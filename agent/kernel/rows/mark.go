@@ -34,3 +34,13 @@ func ParseAlias(alias string) (owner string, ref model.Ref, ok bool) {
 	ref, ok = model.ParseRef(words[2])
 	return words[1], ref, ok
 }
+
+// Fallback tells whether a device is one that a driver makes by itself in every
+// namespace.
+func Fallback(name string) bool {
+	switch name {
+	case "gre0", "gretap0", "erspan0", "ip6gre0", "tunl0", "ip6tnl0", "sit0", "ip_vti0", "ip6_vti0":
+		return true
+	}
+	return false
+}

@@ -18,7 +18,7 @@ func (c *compiler) port(p model.ResolvedPort) {
 		return
 	}
 	for _, a := range p.Attachments {
-		bridge := Derived("segment", a.Segment)
+		bridge := SegmentDevice(a.Segment)
 		fields := portFields(bridge)
 		if c.segments[a.Segment].Unknown == model.UnknownDrop {
 			fields[PortPrefix+"flood"] = "false"

@@ -46,6 +46,12 @@ func tunnelPort(s model.ResolvedSegment, bridge string, member bool) map[string]
 	return fields
 }
 
+// SegmentDevice is the bridge of a segment.
+func SegmentDevice(segment string) string { return Derived("segment", segment) }
+
+// MemberDevice is the device through which a segment reaches a peer.
+func MemberDevice(segment string, h model.Hop) string { return Derived(memberPort(segment, h)...) }
+
 // memberPort names the device through which a segment reaches a hop.
 func memberPort(segment string, h model.Hop) []string {
 	if h.Encap == model.EncapVXLAN {
@@ -130,7 +136,7 @@ func (c *compiler) fdb(e model.ResolvedFdb) {
 	if !ok || len(c.r.Hops[e.Hop]) == 0 {
 		return
 	}
-	port := Derived(memberPort(e.Segment, e.Hop)...)
+	port := MemberDevice(e.Segment, e.Hop)
 	c.put(Row{Key: Key{"", FDB, port, "master " + e.MAC.String()}, Object: e.Ref(), Unmarked: true})
 	if e.Hop.Encap == model.EncapVXLAN {
 		remote := c.r.Hops[e.Hop][0].Remote
@@ -143,7 +149,7 @@ func (c *compiler) fdb(e model.ResolvedFdb) {
 		if slices.ContainsFunc(seg.Suppression.Excluded, func(p netip.Prefix) bool { return p.Contains(ip) }) {
 			continue
 		}
-		c.put(Row{Key: Key{"", Neighbour, Derived("segment", e.Segment), ip.String()}, Object: e.Ref(),
+		c.put(Row{Key: Key{"", Neighbour, SegmentDevice(e.Segment), ip.String()}, Object: e.Ref(),
 			Fields: map[string]string{FieldMACof: e.MAC.String()}})
 	}
 }

@@ -28,7 +28,7 @@ func (c *compiler) tunnel(t model.ResolvedTunnel) {
 	case t.Layer == model.LayerL3:
 		fields[FieldMaster] = t.VRF
 	case t.Segment != "":
-		maps.Copy(fields, tunnelPort(c.segments[t.Segment], Derived("segment", t.Segment), true))
+		maps.Copy(fields, tunnelPort(c.segments[t.Segment], SegmentDevice(t.Segment), true))
 	default:
 		maps.Copy(fields, portFields(t.Bridge))
 		fields[FieldAddrGen] = "none"

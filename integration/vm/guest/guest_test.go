@@ -10,10 +10,13 @@ package guest
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -148,4 +151,31 @@ func check(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func netParse(s string) (net.IP, *net.IPNet, error) { return net.ParseCIDR(s) }
+
+// bindTo binds a socket to a device before it is used.
+func bindTo(device string) func(_, _ string, c syscall.RawConn) error {
+	return func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if failed := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), device) }); failed != nil {
+			return failed
+		}
+		return err
+	}
+}
+
+// bindNetns gives a namespace a name under /run/netns.
+func bindNetns(name string, ns netns.NsHandle) error {
+	if err := os.MkdirAll("/run/netns", 0o755); err != nil {
+		return err
+	}
+	at := filepath.Join("/run/netns", name)
+	f, err := os.Create(at)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	return unix.Mount(fmt.Sprintf("/proc/self/fd/%d", int(ns)), at, "none", unix.MS_BIND, "")
 }
