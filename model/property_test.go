@@ -1,18 +1,18 @@
 package model_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/greave-sdn/greave/model"
 	"github.com/greave-sdn/greave/model/modeltest"
 )
 
-var equalAddr = cmp.Comparer(func(a, b model.Path) bool { return a == b })
-
-var cmpOptions = cmp.Options{equalAddr, cmp.Comparer(func(a, b model.Vtep) bool { return a == b }), cmp.Comparer(func(a, b model.Tunnel) bool { return a == b })}
+var cmpOptions = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})}
 
 func TestNormalizeProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -252,7 +252,7 @@ func validate(s model.HostState, others model.Others, caps model.Capabilities) m
 	for source, o := range others {
 		all[source] = model.Normalize(o, model.HostState{})
 	}
-	if caps == (model.Capabilities{}) {
+	if !caps.OVS && caps.Choice.Auto == 0 {
 		caps = netdevHost
 	}
 	err := model.Validate(model.Normalize(s, all.Merge()), all, "host-a", caps)

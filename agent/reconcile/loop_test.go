@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -74,7 +75,7 @@ func TestStaleBase(t *testing.T) {
 		if n, err := r.Rollback(t.Context(), "operator", 1, "back"); n != 3 || err != nil {
 			t.Errorf("roll back: %d %v", n, err)
 		}
-		if d := r.Documents()[0]; d.State.Tunnels[0] != tunnel("t1", 1) || d.Comment != "back" {
+		if d := r.Documents()[0]; !reflect.DeepEqual(d.State.Tunnels[0], tunnel("t1", 1)) || d.Comment != "back" {
 			t.Errorf("rolled back to %+v", d)
 		}
 		if _, err := r.Rollback(t.Context(), "operator", 77, ""); !errors.Is(err, ErrNoRevision) {
@@ -110,7 +111,7 @@ func TestRefused(t *testing.T) {
 		synctest.Wait()
 		check := func() {
 			t.Helper()
-			if d := r.Documents(); len(d) != 1 || d[0].Revision.Revision != 1 || d[0].State.Tunnels[0] != tunnel("t1", 1) {
+			if d := r.Documents(); len(d) != 1 || d[0].Revision.Revision != 1 || !reflect.DeepEqual(d[0].State.Tunnels[0], tunnel("t1", 1)) {
 				t.Errorf("in force: %+v", d)
 			}
 			r.want(t1, Active)
