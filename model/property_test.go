@@ -34,6 +34,36 @@ func TestNormalizeProperties(t *testing.T) {
 	})
 }
 
+// TestKernelProperties: a state of a host without Open vSwitch is valid there,
+// all of it is for the kernel, and normalising it twice is normalising it once.
+func TestKernelProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := modeltest.KernelState().Draw(t, "state")
+		once := model.Normalize(s, model.HostState{})
+		if d := cmp.Diff(once, model.Normalize(once, model.HostState{}), cmpOptions); d != "" {
+			t.Fatalf("normalising twice:\n%s", d)
+		}
+		if !once.Empty() {
+			if err := model.Validate(once, nil, "any", noOVS); err != nil {
+				t.Fatalf("%v\nof %+v", err, once)
+			}
+		}
+		union := model.Union(once)
+		bridges, segments := map[string]model.Bridge{}, map[string]model.Segment{}
+		for _, b := range union.Bridges {
+			bridges[b.Name] = b
+		}
+		for _, g := range union.Segments {
+			segments[g.Name] = g
+		}
+		for _, o := range union.Tunnels {
+			if b, why := noOVS.Choice.Tunnel(o, bridges, segments); b != model.BackendKernel {
+				t.Fatalf("%s is for %s: %s", o.Ref(), b, why)
+			}
+		}
+	})
+}
+
 // TestSourcesProperty: a valid state dealt to three sources, each accepted
 // beside the others in any order, is the same union.
 func TestSourcesProperty(t *testing.T) {

@@ -141,7 +141,7 @@ func TestUnknownNumbers(t *testing.T) {
 // TestRoundTrip: the model and the wire say the same.
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := rapid.OneOf(anyState(), modeltest.HostState()).Draw(t, "state")
+		s := rapid.OneOf(anyState(), modeltest.HostState(), modeltest.KernelState()).Draw(t, "state")
 		got, errs := FromWire(ToWire(s))
 		if len(errs) > 0 {
 			t.Fatal(errs)
