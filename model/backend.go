@@ -38,7 +38,7 @@ func (c Choice) on(bridge string, bridges map[string]Bridge) (Backend, string) {
 		b = Bridge{Name: bridge}
 	}
 	backend, why := c.Bridge(b)
-	return backend, fmt.Sprintf("bridge %s is there: %s", bridge, why)
+	return backend, fmt.Sprintf("its bridge %s is there (%s)", bridge, why)
 }
 
 // Segment gives the backend of a segment, its bridge's, and why.

@@ -170,7 +170,7 @@ func (c *checker) ovsUnderlays(union *HostState, paths map[Ref]string, ovs map[R
 		by, used := ovs[of]
 		at := paths[of] + field
 		if paths[of] == "" {
-			at = paths[by]
+			at, value = paths[by], fmt.Sprintf("%s%s: %s", of, field, value)
 		}
 		if stated && used && at != "" {
 			c.add(at, value, ReasonUnimplemented, fmt.Sprintf("%s, and %s is there", message, by), remedy)

@@ -296,88 +296,89 @@ func kernelRefusals() []refusal {
 	return out
 }
 
-// TestKernelNotTooStrict: what looks like a refusal and is none, on a host
-// without Open vSwitch.
+// What looks like a refusal above and is none, on a host without Open vSwitch.
+var takenInKernel = map[string]func(*model.HostState){
+	"base":                  func(*model.HostState) {},
+	"checksum and sequence": tunnel(func(t *model.Tunnel) { t.Checksum, t.Sequence, t.ChecksumIn, t.SequenceIn = true, true, true, true }),
+	"overlay bridge stated": func(s *model.HostState) {
+		s.Bridges = append(s.Bridges, model.Bridge{Name: "br-greave", Backend: model.BackendKernel, MTU: 9000, HWAddr: mac(9)})
+	},
+	"bridge addresses": bridge(func(b *model.Bridge) { b.Addresses = []netip.Prefix{prefix("192.0.2.9/24"), prefix("2001:db8::9/64")} }),
+	"segment options": func(s *model.HostState) {
+		s.Segments[0].MTU, s.Segments[0].Learning = 1400, true
+		s.Segments[0].Suppression = model.Suppression{Enabled: true, Excluded: []netip.Prefix{prefix("192.0.2.0/24")}}
+		s.Fdb[0].IPs = []netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")}
+	},
+	"VLANs": func(s *model.HostState) {
+		s.Ports[0].Attachments = append(s.Ports[0].Attachments, model.Attachment{Segment: "s1", VLAN: 7})
+		s.Ports = append(s.Ports, model.Port{Name: "port2", Device: "tap2", Bridge: "br0", VLAN: 4094, MTU: 1400})
+	},
+	"512 peers over GRE":     members(model.MembersMaxKernel, model.EncapGRE),
+	"10000 peers over VXLAN": members(model.MembersMaxVXLAN, model.EncapVXLAN),
+	"GRE segment of two VTEPs": func(s *model.HostState) {
+		s.Vteps = append(s.Vteps, model.Vtep{Name: "v2", Routed: true})
+		s.Peers[0].Paths[0].Vtep = "v1"
+		s.Peers = append(s.Peers, model.Peer{Name: "p2", Paths: []model.Path{{Vtep: "v2", Remote: addr("2001:db8::3")}}, Segments: []string{"s1"}})
+	},
+	"VTEP elsewhere": func(s *model.HostState) {
+		s.Vteps[0] = model.Vtep{Name: "v1", Device: "eth1", VRF: "red", Netns: "under"}
+	},
+	"IPv6 underlay": func(s *model.HostState) {
+		s.Vteps[0].Addr, s.Peers[0].Paths[0].Remote, s.Tunnels[0].Remote = addr("2001:db8::1"), addr("2001:db8::2"), addr("2001:db8::7")
+	},
+	"tunnel in a segment": tunnel(func(t *model.Tunnel) { t.Bridge, t.Segment = "", "s1" }),
+	"Geneve":              encapsulated(model.EncapGeneve, func(t *model.Tunnel) { t.Checksum = true }),
+	"Geneve by route": encapsulated(model.EncapGeneve, func(t *model.Tunnel) {
+		t.Vtep = "v2"
+	}, func(s *model.HostState) {
+		s.Vteps = append(s.Vteps, model.Vtep{Name: "v2", Routed: true})
+		s.Peers[0].Paths[0].Vtep = "v1"
+	}),
+	"VXLAN with gbp": vxlan(func(t *model.Tunnel) {
+		t.GroupPolicy, t.Device, t.DF, t.TTL = true, "eth0", model.Some(false), fixed(64)
+	}),
+	"ERSPAN 1": alone(model.EncapERSPAN, func(t *model.Tunnel) { t.ERSPAN.Index = 1<<20 - 1 }),
+	"ERSPAN 2": alone(model.EncapERSPAN, func(t *model.Tunnel) { t.ERSPAN = model.ERSPAN{Version: 2, Egress: true, HardwareID: 63} }),
+	"layer 3":  l3(func(*model.Tunnel) {}),
+	"layer 3 beside layer 2 of the same ends": l3(func(*model.Tunnel) {}, func(s *model.HostState) {
+		s.Tunnels = append(s.Tunnels, model.Tunnel{Name: "tap-7", Layer: model.LayerL2, Local: addr("10.0.0.1"), Remote: addr("10.0.0.7")})
+	}),
+	"no DF with inherited ttl": l3(func(t *model.Tunnel) { t.DF, t.TTL, t.IgnoreDF = model.Some(false), inherit, true }),
+	"DF with inherited ttl":    l3(func(t *model.Tunnel) { t.DF, t.TTL = model.Some(true), inherit }),
+	"over IPv6":                over6(func(t *model.Tunnel) { t.EncapLimit = model.Some[uint32](255) }),
+	"multicast remote": l3(func(t *model.Tunnel) {
+		t.Remote, t.Device, t.Multicast = addr("239.0.0.1"), "eth0", model.Some(true)
+	}),
+	"all of layer 3": l3(func(t *model.Tunnel) {
+		t.FwMark, t.MTU, t.Down, t.VRF, t.Netns = 7, 1400, true, "red", "blue"
+		t.UDP = model.UDPEncap{Type: model.UDPEncapGUE, DstPort: 5555}
+	}),
+	"one destination, two metrics": l3(func(t *model.Tunnel) {
+		t.Routes = append(t.Routes, model.Route{Destination: t.Routes[0].Destination, Metric: model.Some[uint32](7)})
+	}),
+	"default route in a table of its own": l3(func(t *model.Tunnel) {
+		t.Routes = append(t.Routes, model.Route{Destination: prefix("0.0.0.0/0"), Table: 100})
+	}),
+	"default route of a VRF": l3(func(t *model.Tunnel) {
+		t.VRF, t.Routes = "red", []model.Route{{Destination: prefix("0.0.0.0/0")}}
+	}),
+	"default route past a device": l3(func(t *model.Tunnel) {
+		t.Device, t.Routes = "eth0", []model.Route{{Destination: prefix("0.0.0.0/0")}}
+	}),
+	"hub":         hub(model.FarAny, func(t *model.Tunnel) { t.KeyIn, t.Checksum, t.Sequence = key(7), true, true }),
+	"flow":        hub(model.FarFlow, func(t *model.Tunnel) { t.Multicast = model.Some(false) }),
+	"key by flow": hub(model.FarFlow, func(t *model.Tunnel) { t.KeyOut, t.KeyFlow = model.Opt[uint64]{}, true }),
+	"flow tunnels of two namespaces": hub(model.FarFlow, func(*model.Tunnel) {}, func(s *model.HostState) {
+		t := s.Tunnels[0]
+		t.Name, t.Local, t.Vtep = "gre-8", netip.Addr{}, "v2"
+		s.Tunnels = append(s.Tunnels, t)
+		s.Vteps = append(s.Vteps, model.Vtep{Name: "v2", Addr: addr("10.0.0.1"), Netns: "under"})
+		s.Peers[0].Paths[0].Vtep = "v1"
+	}),
+}
+
 func TestKernelNotTooStrict(t *testing.T) {
-	for name, edit := range map[string]func(*model.HostState){
-		"base":                  func(*model.HostState) {},
-		"checksum and sequence": tunnel(func(t *model.Tunnel) { t.Checksum, t.Sequence, t.ChecksumIn, t.SequenceIn = true, true, true, true }),
-		"overlay bridge stated": func(s *model.HostState) {
-			s.Bridges = append(s.Bridges, model.Bridge{Name: "br-greave", Backend: model.BackendKernel, MTU: 9000, HWAddr: mac(9)})
-		},
-		"bridge addresses": bridge(func(b *model.Bridge) { b.Addresses = []netip.Prefix{prefix("192.0.2.9/24"), prefix("2001:db8::9/64")} }),
-		"segment options": func(s *model.HostState) {
-			s.Segments[0].MTU, s.Segments[0].Learning = 1400, true
-			s.Segments[0].Suppression = model.Suppression{Enabled: true, Excluded: []netip.Prefix{prefix("192.0.2.0/24")}}
-			s.Fdb[0].IPs = []netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")}
-		},
-		"VLANs": func(s *model.HostState) {
-			s.Ports[0].Attachments = append(s.Ports[0].Attachments, model.Attachment{Segment: "s1", VLAN: 7})
-			s.Ports = append(s.Ports, model.Port{Name: "port2", Device: "tap2", Bridge: "br0", VLAN: 4094, MTU: 1400})
-		},
-		"512 peers over GRE":     members(model.MembersMaxKernel, model.EncapGRE),
-		"10000 peers over VXLAN": members(model.MembersMaxVXLAN, model.EncapVXLAN),
-		"GRE segment of two VTEPs": func(s *model.HostState) {
-			s.Vteps = append(s.Vteps, model.Vtep{Name: "v2", Routed: true})
-			s.Peers[0].Paths[0].Vtep = "v1"
-			s.Peers = append(s.Peers, model.Peer{Name: "p2", Paths: []model.Path{{Vtep: "v2", Remote: addr("2001:db8::3")}}, Segments: []string{"s1"}})
-		},
-		"VTEP elsewhere": func(s *model.HostState) {
-			s.Vteps[0] = model.Vtep{Name: "v1", Device: "eth1", VRF: "red", Netns: "under"}
-		},
-		"IPv6 underlay": func(s *model.HostState) {
-			s.Vteps[0].Addr, s.Peers[0].Paths[0].Remote, s.Tunnels[0].Remote = addr("2001:db8::1"), addr("2001:db8::2"), addr("2001:db8::7")
-		},
-		"tunnel in a segment": tunnel(func(t *model.Tunnel) { t.Bridge, t.Segment = "", "s1" }),
-		"Geneve":              encapsulated(model.EncapGeneve, func(t *model.Tunnel) { t.Checksum = true }),
-		"Geneve by route": encapsulated(model.EncapGeneve, func(t *model.Tunnel) {
-			t.Vtep = "v2"
-		}, func(s *model.HostState) {
-			s.Vteps = append(s.Vteps, model.Vtep{Name: "v2", Routed: true})
-			s.Peers[0].Paths[0].Vtep = "v1"
-		}),
-		"VXLAN with gbp": vxlan(func(t *model.Tunnel) {
-			t.GroupPolicy, t.Device, t.DF, t.TTL = true, "eth0", model.Some(false), fixed(64)
-		}),
-		"ERSPAN 1": alone(model.EncapERSPAN, func(t *model.Tunnel) { t.ERSPAN.Index = 1<<20 - 1 }),
-		"ERSPAN 2": alone(model.EncapERSPAN, func(t *model.Tunnel) { t.ERSPAN = model.ERSPAN{Version: 2, Egress: true, HardwareID: 63} }),
-		"layer 3":  l3(func(*model.Tunnel) {}),
-		"layer 3 beside layer 2 of the same ends": l3(func(*model.Tunnel) {}, func(s *model.HostState) {
-			s.Tunnels = append(s.Tunnels, model.Tunnel{Name: "tap-7", Layer: model.LayerL2, Local: addr("10.0.0.1"), Remote: addr("10.0.0.7")})
-		}),
-		"no DF with inherited ttl": l3(func(t *model.Tunnel) { t.DF, t.TTL, t.IgnoreDF = model.Some(false), inherit, true }),
-		"DF with inherited ttl":    l3(func(t *model.Tunnel) { t.DF, t.TTL = model.Some(true), inherit }),
-		"over IPv6":                over6(func(t *model.Tunnel) { t.EncapLimit = model.Some[uint32](255) }),
-		"multicast remote": l3(func(t *model.Tunnel) {
-			t.Remote, t.Device, t.Multicast = addr("239.0.0.1"), "eth0", model.Some(true)
-		}),
-		"all of layer 3": l3(func(t *model.Tunnel) {
-			t.FwMark, t.MTU, t.Down, t.VRF, t.Netns = 7, 1400, true, "red", "blue"
-			t.UDP = model.UDPEncap{Type: model.UDPEncapGUE, DstPort: 5555}
-		}),
-		"one destination, two metrics": l3(func(t *model.Tunnel) {
-			t.Routes = append(t.Routes, model.Route{Destination: t.Routes[0].Destination, Metric: model.Some[uint32](7)})
-		}),
-		"default route in a table of its own": l3(func(t *model.Tunnel) {
-			t.Routes = append(t.Routes, model.Route{Destination: prefix("0.0.0.0/0"), Table: 100})
-		}),
-		"default route of a VRF": l3(func(t *model.Tunnel) {
-			t.VRF, t.Routes = "red", []model.Route{{Destination: prefix("0.0.0.0/0")}}
-		}),
-		"default route past a device": l3(func(t *model.Tunnel) {
-			t.Device, t.Routes = "eth0", []model.Route{{Destination: prefix("0.0.0.0/0")}}
-		}),
-		"hub":         hub(model.FarAny, func(t *model.Tunnel) { t.KeyIn, t.Checksum, t.Sequence = key(7), true, true }),
-		"flow":        hub(model.FarFlow, func(t *model.Tunnel) { t.Multicast = model.Some(false) }),
-		"key by flow": hub(model.FarFlow, func(t *model.Tunnel) { t.KeyOut, t.KeyFlow = model.Opt[uint64]{}, true }),
-		"flow tunnels of two namespaces": hub(model.FarFlow, func(*model.Tunnel) {}, func(s *model.HostState) {
-			t := s.Tunnels[0]
-			t.Name, t.Local, t.Vtep = "gre-8", netip.Addr{}, "v2"
-			s.Tunnels = append(s.Tunnels, t)
-			s.Vteps = append(s.Vteps, model.Vtep{Name: "v2", Addr: addr("10.0.0.1"), Netns: "under"})
-			s.Peers[0].Paths[0].Vtep = "v1"
-		}),
-	} {
+	for name, edit := range takenInKernel {
 		s := base()
 		edit(&s)
 		if errs := validate(s, nil, noOVS); errs != nil {
@@ -401,10 +402,10 @@ func TestChoice(t *testing.T) {
 		{kept, bridges["br0"], model.BackendOVS, "Open vSwitch runs here"},
 		{noOVS.Choice, bridges["br0"], model.BackendKernel, "no Open vSwitch on this host"},
 		{kept, bridges["br1"], model.BackendKernel, "stated"},
-		{kept, segments["s1"], model.BackendKernel, "bridge br-greave is there: it was built there"},
-		{kept, model.Port{Bridge: "br1"}, model.BackendKernel, "bridge br1 is there: stated"},
-		{kept, model.Tunnel{Layer: model.LayerL2, Bridge: "br0"}, model.BackendOVS, "bridge br0 is there: Open vSwitch runs here"},
-		{kept, model.Tunnel{Layer: model.LayerL2, Segment: "s1"}, model.BackendKernel, "bridge br-greave is there: it was built there"},
+		{kept, segments["s1"], model.BackendKernel, "its bridge br-greave is there (it was built there)"},
+		{kept, model.Port{Bridge: "br1"}, model.BackendKernel, "its bridge br1 is there (stated)"},
+		{kept, model.Tunnel{Layer: model.LayerL2, Bridge: "br0"}, model.BackendOVS, "its bridge br0 is there (Open vSwitch runs here)"},
+		{kept, model.Tunnel{Layer: model.LayerL2, Segment: "s1"}, model.BackendKernel, "its bridge br-greave is there (it was built there)"},
 		{kept, model.Tunnel{Layer: model.LayerL3}, model.BackendKernel, "a layer 3 tunnel without a bridge is a device of the kernel"},
 		{kept, model.Tunnel{Layer: model.LayerL2}, model.BackendKernel, "a layer 2 tunnel without a bridge is a device of the kernel"},
 		{kept, model.Tunnel{Layer: model.LayerL3, Backend: model.BackendKernel}, model.BackendKernel, "stated"},
