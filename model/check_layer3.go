@@ -26,7 +26,7 @@ func (t Tunnel) checkLayer2(c *checker, path string) {
 
 func (t Tunnel) checkLayer3(c *checker, path string) {
 	if t.Encap != EncapGRE {
-		c.add(path+".layer", "l3", ReasonUnsupported, title[t.Encap]+" carries Ethernet frames", "say layer: l2, or use encap: gre")
+		c.add(path+".layer", "l3", ReasonUnsupported, "does not apply: "+title[t.Encap]+" carries Ethernet frames", "say layer: l2, or use encap: gre")
 	}
 	if t.Segment != "" {
 		c.add(path+".segment", t.Segment, ReasonConflict, "is a layer 2 network, and the tunnel carries IP packets", "leave it out, or say layer: l2")
