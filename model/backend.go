@@ -1,55 +1,69 @@
 package model
 
-// Choice is how `backend: auto` is decided on this host.
+import "fmt"
+
+// Choice is how `backend: auto` is decided on this host. The zero value takes
+// Open vSwitch for every bridge, which is what a host is that was not asked yet.
 type Choice struct {
-	Auto Backend         // for what was not decided before: BackendOVS or BackendKernel; 0: not known, as OVS
+	Auto Backend         // for what was not decided before: BackendOVS or BackendKernel; 0: not known, as BackendOVS
 	Kept map[Ref]Backend // decided before: auto never moves an object
 }
 
-// Bridge decides for a bridge, and says why.
+// Bridge gives the backend of a bridge, and why.
 func (c Choice) Bridge(b Bridge) (Backend, string) {
 	if b.Backend == BackendOVS || b.Backend == BackendKernel {
 		return b.Backend, "stated"
 	}
-	if k, ok := c.Kept[b.Ref()]; ok {
-		return k, "it was built there"
+	return c.auto(b.Ref())
+}
+
+func (c Choice) auto(r Ref) (Backend, string) {
+	if kept := c.Kept[r]; kept != 0 {
+		return kept, "it was built there"
 	}
-	if c.Auto == BackendKernel {
+	switch c.Auto {
+	case BackendKernel:
 		return BackendKernel, "no Open vSwitch on this host"
+	case BackendOVS:
+		return BackendOVS, "Open vSwitch runs here"
 	}
-	return BackendOVS, "Open vSwitch runs here"
+	return BackendOVS, "whether Open vSwitch runs here is not known yet"
 }
 
-// Tunnel decides for a tunnel.
-func (c Choice) Tunnel(t Tunnel, bridges map[string]Bridge, segments map[string]Segment) (Backend, string) {
-	bridge := t.Bridge
-	if t.Segment != "" {
-		bridge = segments[t.Segment].Bridge
-	}
-	if bridge == "" {
-		return BackendKernel, "a layer 3 tunnel without a bridge is a device of the kernel"
-	}
-	return c.on(bridge, bridges)
-}
-
+// on gives the backend of what is on a bridge. One that nobody states is as the
+// implied one: auto.
 func (c Choice) on(bridge string, bridges map[string]Bridge) (Backend, string) {
 	b, ok := bridges[bridge]
 	if !ok {
 		b = Bridge{Name: bridge}
 	}
-	on, _ := c.Bridge(b)
-	if on == BackendKernel {
-		return on, "bridge " + bridge + " is a Linux bridge"
-	}
-	return on, "bridge " + bridge + " is an OVS bridge"
+	backend, why := c.Bridge(b)
+	return backend, fmt.Sprintf("as bridge %s: %s", bridge, why)
 }
 
-// Segment decides for a segment.
-func (c Choice) Segment(s Segment, bridges map[string]Bridge) (Backend, string) {
-	return c.on(s.Bridge, bridges)
+// Segment gives the backend of a segment, its bridge's, and why.
+func (c Choice) Segment(g Segment, bridges map[string]Bridge) (Backend, string) {
+	return c.on(g.Bridge, bridges)
 }
 
-// Port decides for a port.
+// Port gives the backend of a port, its bridge's, and why.
 func (c Choice) Port(p Port, bridges map[string]Bridge) (Backend, string) {
 	return c.on(p.Bridge, bridges)
+}
+
+// Tunnel gives the backend of a tunnel and why: where its bridge or its
+// segment's bridge lives; without one it is a device of the kernel, as Open
+// vSwitch knows only ports of bridges.
+func (c Choice) Tunnel(t Tunnel, bridges map[string]Bridge, segments map[string]Segment) (Backend, string) {
+	switch {
+	case t.Bridge != "":
+		return c.on(t.Bridge, bridges)
+	case t.Segment != "":
+		return c.on(segments[t.Segment].Bridge, bridges)
+	case t.Backend == BackendOVS || t.Backend == BackendKernel:
+		return t.Backend, "stated"
+	case t.Layer == LayerL2:
+		return BackendKernel, "a layer 2 tunnel without a bridge is a device of the kernel"
+	}
+	return BackendKernel, "a layer 3 tunnel without a bridge is a device of the kernel"
 }

@@ -1,6 +1,9 @@
 package model
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // Datapath is the kind of datapath behind an OVS bridge.
 type Datapath uint8
@@ -97,9 +100,31 @@ func (b Bridge) check(c *checker, path string) {
 	if b.Forwarding == ForwardOverlay {
 		b.checkOverlay(c, path)
 	}
+	c.localAddresses(path+".addresses", b.Addresses)
+	if backend, _ := c.caps.Choice.Bridge(b); backend == BackendKernel {
+		b.checkKernel(c, path)
+		return
+	}
+	c.unbuilt(path, []unbuilt{{len(b.Addresses) > 0, ".addresses", fmt.Sprint(len(b.Addresses)), "put them on the bridge with ip addr add", "", ""}})
 	if b.Datapath == DatapathSystem && c.caps.OVS && !c.caps.SystemDatapath {
 		c.add(path+".datapath", "system", ReasonUnsupported, "cannot be had: the kernel has no openvswitch module loaded", "run modprobe openvswitch, or say datapath: netdev")
 	}
+}
+
+// checkKernel refuses what only a bridge of Open vSwitch has. Secure is what
+// Normalize makes of an overlay bridge whose backend it does not know.
+func (b Bridge) checkKernel(c *checker, path string) {
+	const message, remedy = "is of Open vSwitch, and the bridge is of the kernel", "leave it out, or say backend: ovs"
+	refuse := func(stated bool, field, value string) {
+		if stated {
+			c.add(path+field, value, ReasonUnsupported, message, remedy)
+		}
+	}
+	implied := b.Forwarding == ForwardOverlay && b.Backend != BackendKernel
+	refuse(b.Datapath == DatapathSystem || b.Datapath == DatapathNetdev, ".datapath", b.Datapath.String())
+	refuse(len(b.Protocols) > 0, ".protocols", join(b.Protocols))
+	refuse(b.FailMode == FailSecure && !implied, ".fail_mode", "secure")
+	refuse(b.DatapathID.Set, ".datapath_id", fmt.Sprintf("%016x", b.DatapathID.V))
 }
 
 func (b Bridge) checkOverlay(c *checker, path string) {

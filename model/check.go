@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -84,7 +85,7 @@ func (o Others) Merge() HostState {
 // Validate checks s, already normalised, for host, beside the objects of other
 // sources. It returns nil or FieldErrors.
 func Validate(s HostState, by Others, host string, caps Capabilities) error {
-	c := &checker{caps: caps, refs: map[Ref]bool{}, bridges: map[string]Bridge{}}
+	c := &checker{caps: caps}
 	others := by.Merge()
 	union := Union(others, s)
 	own := byName(s.Bridges)
@@ -109,6 +110,7 @@ func Validate(s HostState, by Others, host string, caps Capabilities) error {
 	c.memberships(&s, &union)
 	c.tunnels(&s, by, &union)
 	c.ownAddresses(&s, &union)
+	c.underlays(&s, &union)
 	c.danglers(by)
 	if len(c.errs) == 0 {
 		return nil
@@ -117,11 +119,14 @@ func Validate(s HostState, by Others, host string, caps Capabilities) error {
 }
 
 type checker struct {
-	errs    FieldErrors
-	caps    Capabilities
-	refs    map[Ref]bool
-	bridges map[string]Bridge
-	overlay string // the overlay bridge seen so far
+	errs     FieldErrors
+	caps     Capabilities
+	refs     map[Ref]bool
+	bridges  map[string]Bridge
+	segments map[string]Segment
+	vteps    map[string]Vtep
+	peers    map[string]Peer
+	overlay  string // the overlay bridge seen so far
 }
 
 // valueMax bounds how much of a value an error repeats.
@@ -139,11 +144,32 @@ func (c *checker) outOfRange(path string, v, low, high uint64) {
 }
 
 func (c *checker) collect(s *HostState) {
+	c.refs = map[Ref]bool{}
 	for _, r := range s.Refs() {
 		c.refs[r] = true
 	}
-	for _, b := range s.Bridges {
-		c.bridges[b.Name] = b
+	c.bridges, c.segments = byName(s.Bridges), byName(s.Segments)
+	c.vteps, c.peers = byName(s.Vteps), byName(s.Peers)
+}
+
+// onKernel tells whether the kernel builds what is on a bridge.
+func (c *checker) onKernel(bridge string) bool {
+	b, _ := c.caps.Choice.on(bridge, c.bridges)
+	return b == BackendKernel
+}
+
+// unbuilt is a field that a backend does not build yet, or cannot.
+type unbuilt struct {
+	stated                       bool
+	field, value, remedy, reason string // reason empty: UNIMPLEMENTED
+	message                      string // empty: "is not supported on Open vSwitch yet"
+}
+
+func (c *checker) unbuilt(path string, list []unbuilt) {
+	for _, u := range list {
+		if u.stated {
+			c.add(path+u.field, u.value, cmp.Or(u.reason, ReasonUnimplemented), cmp.Or(u.message, "is not supported on Open vSwitch yet"), u.remedy)
+		}
 	}
 }
 
@@ -246,14 +272,47 @@ func (c *checker) unicast(path string, m MAC) {
 	}
 }
 
+// underlayAddr checks the address of a host. Its family is judged where it is
+// known which backend uses it.
 func (c *checker) underlayAddr(path string, a netip.Addr) {
 	switch {
 	case !a.IsValid():
-		c.add(path, "", ReasonRequired, "an address is missing", "add an IPv4 address")
-	case !a.Is4():
-		c.add(path, a.String(), ReasonUnimplemented, "is not IPv4; an IPv6 underlay is not supported yet", "use an IPv4 address")
+		c.add(path, "", ReasonRequired, "an address is missing", "add the IP address of a host")
 	case a.IsMulticast() || a.IsUnspecified() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		c.add(path, a.String(), ReasonInvalid, "is not a unicast address", "use the address of a host")
+	}
+}
+
+// hostBits checks a prefix that stands for all its addresses.
+func (c *checker) hostBits(path string, p netip.Prefix) {
+	if !p.IsValid() {
+		c.add(path, "", ReasonRequired, "a prefix is missing", "add one such as 192.0.2.0/24")
+	} else if p != p.Masked() {
+		c.add(path, p.String(), ReasonInvalid, "has bits beyond its length", "write it as "+p.Masked().String())
+	}
+}
+
+// localAddresses checks addresses with prefix lengths that greave puts on a device.
+func (c *checker) localAddresses(path string, list []netip.Prefix) {
+	for i, p := range list {
+		at := index(path, i)
+		switch a := p.Addr(); {
+		case !p.IsValid():
+			c.add(at, "", ReasonRequired, "an address is missing", "add one with its prefix length, such as 192.0.2.1/24")
+		case a.IsMulticast() || a.IsUnspecified():
+			c.add(at, p.String(), ReasonInvalid, "is not the address of a host", "use a unicast address")
+		case slices.Contains(list[:i], p):
+			c.add(at, p.String(), ReasonDuplicate, "is stated before", "keep one of the two")
+		}
+	}
+}
+
+// netnsName is the name of a file below /run/netns.
+var netnsName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,253}$`)
+
+func (c *checker) netns(path, name string) {
+	if name != "" && (!netnsName.MatchString(name) || name == "." || name == "..") {
+		c.add(path, name, ReasonInvalidName, "cannot be the name of a network namespace", "name one that ip netns shows: 1-253 letters, digits, '.', '_' or '-'")
 	}
 }
 

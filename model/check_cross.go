@@ -56,7 +56,9 @@ func identities(o Object) []string {
 	case Tunnel:
 		ids = append(ids, "device name\x00"+o.Name)
 	case Vtep:
-		ids = append(ids, "address\x00"+o.Addr.String())
+		if o.Addr.IsValid() { // in another namespace or VRF it is another
+			ids = append(ids, fmt.Sprintf("address\x00%s %s %s", o.Addr, o.VRF, o.Netns))
+		}
 	case Segment:
 		ids = append(ids, fmt.Sprintf("encapsulation and key\x00%s %d", o.Encap, o.Key))
 	case Port:
@@ -67,7 +69,10 @@ func identities(o Object) []string {
 		}
 		for _, a := range o.Attachments {
 			for _, m := range o.MACs {
-				ids = append(ids, "segment and MAC address\x00"+FdbName(a.Segment, m))
+				id := "segment and MAC address\x00" + FdbName(a.Segment, m)
+				if !slices.Contains(ids, id) { // two VLANs of one port may be in one segment
+					ids = append(ids, id)
+				}
 			}
 		}
 	case FdbEntry:
@@ -104,7 +109,9 @@ func (c *checker) memberships(s, union *HostState) {
 	for _, g := range union.Segments {
 		path, own := paths[g.Ref()]
 		n, most := len(members[g.Name]), floodMax(g, members[g.Name], peers)
+		backend, _ := c.caps.Choice.Segment(g, c.bridges)
 		switch {
+		case backend == BackendKernel: // no translation of one packet bounds it
 		case n > most:
 			c.add(cmp.Or(path, "peers"), g.Name, ReasonOutOfRange, fmt.Sprintf("would have %d members, and more than %d copies of a broadcast Open vSwitch loses in silence", n, most), "split the segment")
 		case n > 0 && ports[g.Name] > FloodPortsMax:
@@ -132,12 +139,16 @@ func (c *checker) memberships(s, union *HostState) {
 }
 
 func floodMax(g Segment, members []string, peers map[string]Peer) int {
+	most := FloodMax
 	for _, m := range members {
-		if cmp.Or(peers[m].Encap, g.Encap) == EncapVXLAN {
-			return FloodMaxVXLAN
+		switch cmp.Or(peers[m].Encap, g.Encap) {
+		case EncapVXLAN:
+			most = min(most, FloodMaxVXLAN)
+		case EncapGeneve:
+			most = min(most, FloodMaxGeneve)
 		}
 	}
-	return FloodMax
+	return most
 }
 
 // usersOf lists the peers that exchange packets of each segment: its members,
@@ -200,81 +211,14 @@ func MembersOf(s *HostState) map[string][]string {
 	return out
 }
 
-// tunnelEnd is by what Open vSwitch tells the packets of two tunnels apart
-// (tnl_match in its ofproto/tunnel.c): no key is key 0.
-type tunnelEnd struct {
-	encap         Encap
-	port          uint32 // UDP
-	local, remote netip.Addr
-	key           uint64
-}
-
-// inflow is a peer's packets of a segment.
-type inflow struct{ segment, peer Ref }
-
-// segmentEnds lists from where the packets of segments come, without local
-// address, and whose they are.
-func segmentEnds(s *HostState) map[tunnelEnd]inflow {
-	out := map[tunnelEnd]inflow{}
-	peers, users := byName(s.Peers), usersOf(s)
-	for _, g := range s.Segments {
-		for _, m := range users[g.Name] {
-			for _, w := range peers[m].Paths {
-				e := tunnelEnd{encap: cmp.Or(peers[m].Encap, g.Encap), remote: w.Remote, key: g.Key}
-				if e.encap == EncapVXLAN {
-					e.port = VXLANPort
-				}
-				out[e] = inflow{g.Ref(), peers[m].Ref()}
-			}
-		}
-	}
-	return out
-}
-
-// tunnels refuses explicit tunnels that OVS would refuse, or that would take
-// packets from another tunnel or from a segment.
-func (c *checker) tunnels(s *HostState, by Others, union *HostState) {
-	first := map[tunnelEnd]string{}
-	segments, paths := segmentEnds(union), pathsOf(s)
-	peers, vteps := byName(union.Peers), byName(union.Vteps)
-	check := func(t Tunnel, source string) {
-		local, remote := t.Ends(vteps, peers)
-		path := ""
-		if source == "" {
-			path = paths[t.Ref()]
-		}
-		e := tunnelEnd{t.Encap, t.DstPort, local, remote, t.KeyIn.V}
-		if o, dup := first[e]; dup && path != "" {
-			c.add(path, t.Name, ReasonConflict, "has the same encapsulation, endpoints and incoming key as "+o, "change the key or an endpoint")
-		} else {
-			first[e] = t.Ref().String() + source
-		}
-		if path != "" && local.IsValid() && local == remote {
-			c.add(path, t.Name, ReasonConflict, fmt.Sprintf("ends where it starts, at %s", local), "name the far end")
-		}
-		e.local = netip.Addr{}
-		in, steals := segments[e]
-		path = cmp.Or(path, paths[in.segment], paths[in.peer])
-		if steals && path != "" { // else it was so before this document
-			c.add(path, fmt.Sprint(e.key), ReasonConflict, fmt.Sprintf("is the key of %s and of %s%s, which would take the segment's packets from %s", in.segment, t.Ref(), source, in.peer), "change one of the keys")
-		}
-	}
-	for _, source := range slices.Sorted(maps.Keys(by)) {
-		for _, t := range by[source].Tunnels {
-			check(t, " of source "+source)
-		}
-	}
-	for _, t := range s.Tunnels {
-		check(t, "")
-	}
-}
-
 // ownAddresses refuses a peer at an address of this host's own VTEPs, as when a
 // document that lists all hosts is applied on each of them.
 func (c *checker) ownAddresses(s, union *HostState) {
 	own, paths := map[netip.Addr]string{}, pathsOf(s)
 	for _, v := range union.Vteps {
-		own[v.Addr] = v.Name
+		if v.Addr.IsValid() && v.Netns == "" {
+			own[v.Addr] = v.Name
+		}
 	}
 	for _, p := range union.Peers {
 		for _, w := range p.Paths {
@@ -287,28 +231,11 @@ func (c *checker) ownAddresses(s, union *HostState) {
 	}
 }
 
-// Ends yields the tunnel's endpoints with names looked up; an address that is
-// not known is the zero Addr.
-func (t Tunnel) Ends(vteps map[string]Vtep, peers map[string]Peer) (local, remote netip.Addr) {
-	local, remote = t.Local, t.Remote
-	if t.Peer != "" && len(peers[t.Peer].Paths) > 0 {
-		w := peers[t.Peer].Paths[0]
-		remote = w.Remote
-		if t.Vtep == "" && !local.IsValid() {
-			local = vteps[w.Vtep].Addr
-		}
-	}
-	if t.Vtep != "" {
-		local = vteps[t.Vtep].Addr
-	}
-	return local, remote
-}
-
 // danglers refuses a document that takes away what another source refers to,
 // or makes something else of it.
 func (c *checker) danglers(by Others) {
 	for _, source := range slices.Sorted(maps.Keys(by)) {
-		lost := &checker{caps: c.caps, refs: c.refs, bridges: c.bridges}
+		lost := &checker{caps: c.caps, refs: c.refs, bridges: c.bridges, segments: c.segments, vteps: c.vteps, peers: c.peers}
 		others := by[source]
 		others.Each(func(path string, o Object) {
 			if o, ok := o.(interface{ check(*checker, string) }); ok {

@@ -20,4 +20,7 @@ func (e FdbEntry) check(c *checker, path string) {
 	c.ref(path+".segment", Ref{KindSegment, e.Segment})
 	c.ref(path+".peer", Ref{KindPeer, e.Peer})
 	c.unicast(path+".mac", e.MAC)
+	for i, a := range e.IPs {
+		c.underlayAddr(index(path+".ips", i), a)
+	}
 }

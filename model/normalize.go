@@ -80,7 +80,7 @@ func normalBridge(b Bridge) Bridge {
 			b.Forwarding = ForwardOverlay
 		}
 	}
-	if b.FailMode == 0 {
+	if b.FailMode == 0 && b.Backend != BackendKernel { // a Linux bridge has none
 		b.FailMode = FailStandalone
 		if b.Forwarding == ForwardOverlay {
 			b.FailMode = FailSecure
@@ -109,11 +109,18 @@ func normalTunnel(t Tunnel) Tunnel {
 	if t.Backend == 0 {
 		t.Backend = BackendAuto
 	}
-	if t.Encap == EncapVXLAN {
-		t.DstPort = cmp.Or(t.DstPort, VXLANPort)
-		if !t.KeyIn.Set {
-			t.KeyIn = t.KeyOut
+	if t.Layer == 0 {
+		t.Layer = LayerL3
+		if t.Bridge != "" || t.Segment != "" {
+			t.Layer = LayerL2
 		}
+	}
+	t.DstPort = cmp.Or(t.DstPort, t.Encap.UDPPort())
+	if t.Encap != EncapGRE && !t.KeyIn.Set {
+		t.KeyIn = t.KeyOut
+	}
+	if t.Encap == EncapERSPAN {
+		t.ERSPAN.Version = cmp.Or(t.ERSPAN.Version, 1)
 	}
 	return t
 }

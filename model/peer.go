@@ -21,6 +21,7 @@ func (p Peer) Ref() Ref { return Ref{KindPeer, p.Name} }
 
 func (p Peer) check(c *checker, path string) {
 	c.idName(path+".name", p.Name)
+	c.forSegments(path+".encap", p.Encap)
 	if len(p.Paths) == 0 {
 		c.add(path+".paths", "", ReasonRequired, "a peer needs a path", "add paths: [{remote: ADDRESS}]")
 	}
@@ -31,6 +32,7 @@ func (p Peer) check(c *checker, path string) {
 		at := index(path+".paths", i)
 		c.underlayAddr(at+".remote", w.Remote)
 		c.ref(at+".vtep", Ref{KindVtep, w.Vtep})
+		c.sameFamily(at+".remote", c.vteps[w.Vtep].Addr, w.Remote)
 	}
 	for i, s := range p.Segments {
 		c.ref(index(path+".segments", i), Ref{KindSegment, s})

@@ -1,6 +1,9 @@
 package model
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // Port is a local attachment: a device that greave adds to a bridge, or an OVS
 // port that somebody else made, found by its iface-id.
@@ -46,16 +49,56 @@ func (p Port) check(c *checker, path string) {
 	if len(p.Attachments) > 0 && !overlay {
 		c.add(path+".attachments", p.Bridge, ReasonConflict, "switches by NORMAL and has no segments", "use the overlay bridge, or leave attachments out")
 	}
-	if len(p.Attachments) > 1 {
-		c.add(index(path+".attachments", 1)+".vlan", "0", ReasonDuplicate, "is taken: only one segment can have a port's untagged frames", "keep one untagged attachment")
-	}
 	if p.IfaceID != "" && !overlay {
 		c.add(path+".iface_id", p.IfaceID, ReasonConflict, "is of an OVS port that somebody else made, which needs nothing on a bridge that switches by NORMAL", "use the overlay bridge, or leave the port out")
 	}
-	for i, a := range p.Attachments {
-		c.ref(index(path+".attachments", i)+".segment", Ref{KindSegment, a.Segment})
-	}
+	p.checkAttachments(c, path)
 	for i, m := range p.MACs {
 		c.unicast(index(path+".macs", i), m)
+	}
+	for i, a := range p.IPs {
+		c.underlayAddr(index(path+".ips", i), a)
+	}
+	c.mtu(path+".mtu", p.MTU)
+	p.checkBackend(c, path)
+}
+
+func (p Port) checkAttachments(c *checker, path string) {
+	seen := map[uint32]bool{}
+	for i, a := range p.Attachments {
+		at := index(path+".attachments", i)
+		c.ref(at+".segment", Ref{KindSegment, a.Segment})
+		switch {
+		case a.VLAN > 4094:
+			c.outOfRange(at+".vlan", uint64(a.VLAN), 0, 4094)
+		case seen[a.VLAN] && a.VLAN == 0:
+			c.add(at+".vlan", "0", ReasonDuplicate, "is taken: only one segment can have a port's untagged frames", "keep one untagged attachment")
+		case seen[a.VLAN]:
+			c.add(at+".vlan", fmt.Sprint(a.VLAN), ReasonDuplicate, "is taken: only one segment can have the frames of one VLAN", "keep one of the two, or use another VLAN")
+		}
+		seen[a.VLAN] = true
+	}
+	switch {
+	case p.VLAN > 4094:
+		c.outOfRange(path+".vlan", uint64(p.VLAN), 1, 4094)
+	case p.VLAN != 0 && c.isOverlay(p.Bridge):
+		c.add(path+".vlan", fmt.Sprint(p.VLAN), ReasonConflict, "is of a bridge that switches by NORMAL, and this one carries segments", "say it in attachments: [{segment: NAME, vlan: VLAN}]")
+	}
+}
+
+// checkBackend refuses what the backend of the port's bridge does not build.
+func (p Port) checkBackend(c *checker, path string) {
+	if c.onKernel(p.Bridge) {
+		if p.IfaceID != "" {
+			c.add(path+".iface_id", p.IfaceID, ReasonUnsupported, fmt.Sprintf("is the id of an Open vSwitch port, and bridge %s is of the kernel", p.Bridge), "name the device: device: NAME")
+		}
+		return
+	}
+	c.unbuilt(path, []unbuilt{
+		{p.VLAN != 0, ".vlan", fmt.Sprint(p.VLAN), "set the VLAN inside the guest, or use a segment for each", "", ""},
+		{p.MTU != 0, ".mtu", fmt.Sprint(p.MTU), "set it with ip link set mtu", "", ""},
+	})
+	for i, a := range p.Attachments {
+		c.unbuilt(index(path+".attachments", i), []unbuilt{{a.VLAN != 0, ".vlan", fmt.Sprint(a.VLAN), "attach untagged: leave it out", "", ""}})
 	}
 }

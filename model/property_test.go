@@ -1,19 +1,18 @@
 package model_test
 
 import (
-	"reflect"
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/greave-sdn/greave/model"
 	"github.com/greave-sdn/greave/model/modeltest"
 )
 
-var equalAddr = cmp.Comparer(func(a, b model.Path) bool { return a == b })
-
-var cmpOptions = cmp.Options{equalAddr, cmp.Comparer(func(a, b model.Vtep) bool { return a == b }), cmp.Comparer(func(a, b model.Tunnel) bool { return reflect.DeepEqual(a, b) })}
+var cmpOptions = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})}
 
 func TestNormalizeProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -30,6 +29,36 @@ func TestNormalizeProperties(t *testing.T) {
 		for i, r := range s.Refs() {
 			if once.Refs()[i] != r {
 				t.Fatalf("object %d was %s, is %s", i, r, once.Refs()[i])
+			}
+		}
+	})
+}
+
+// TestKernelProperties: a state of a host without Open vSwitch is valid there,
+// all of it is for the kernel, and normalising it twice is normalising it once.
+func TestKernelProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := modeltest.KernelState().Draw(t, "state")
+		once := model.Normalize(s, model.HostState{})
+		if d := cmp.Diff(once, model.Normalize(once, model.HostState{}), cmpOptions); d != "" {
+			t.Fatalf("normalising twice:\n%s", d)
+		}
+		if !once.Empty() {
+			if err := model.Validate(once, nil, "any", noOVS); err != nil {
+				t.Fatalf("%v\nof %+v", err, once)
+			}
+		}
+		union := model.Union(once)
+		bridges, segments := map[string]model.Bridge{}, map[string]model.Segment{}
+		for _, b := range union.Bridges {
+			bridges[b.Name] = b
+		}
+		for _, g := range union.Segments {
+			segments[g.Name] = g
+		}
+		for _, o := range union.Tunnels {
+			if b, why := noOVS.Choice.Tunnel(o, bridges, segments); b != model.BackendKernel {
+				t.Fatalf("%s is for %s: %s", o.Ref(), b, why)
 			}
 		}
 	})

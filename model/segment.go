@@ -1,6 +1,9 @@
 package model
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // Unknown is what happens to a frame for an address that nobody stated.
 type Unknown uint8
@@ -45,15 +48,26 @@ type Suppression struct {
 // DefaultOverlayBridge is the overlay bridge that is implied when none is stated.
 const DefaultOverlayBridge = "br-greave"
 
-// FloodMax and FloodMaxVXLAN are the most members a segment may have on one
-// host, and as one of its members uses VXLAN. OVS bounds the translation of one
+// MembersMaxKernel and MembersMaxVXLAN are the most peers that a segment may
+// have in the kernel. GRE and Geneve need a tunnel port for each, and a Linux
+// bridge has 1,024 ports at most (BR_MAX_PORTS); a VXLAN device takes them as FDB
+// entries.
+const (
+	MembersMaxKernel = 512
+	MembersMaxVXLAN  = 10000
+)
+
+// FloodMax, FloodMaxVXLAN and FloodMaxGeneve are the most members a segment may have on one
+// host, and as one of its members uses VXLAN or Geneve. OVS bounds the translation of one
 // packet to 64 kB of actions and drops the copies beyond in silence: measured
-// at 862 for GRE over IPv4, at 76 bytes each, and 780 for VXLAN, at 84.
+// at 862 for GRE over IPv4, at 76 bytes each, and 780 for VXLAN, at 84, which is
+// taken for Geneve without options too.
 // FloodPortsMax local ports, an output action of 8 bytes each, fit beside them.
 const (
-	FloodMax      = 800
-	FloodMaxVXLAN = 720
-	FloodPortsMax = 500
+	FloodMax       = 800
+	FloodMaxVXLAN  = 720
+	FloodMaxGeneve = 720
+	FloodPortsMax  = 500
 )
 
 // Ref implements Object.
@@ -61,6 +75,7 @@ func (s Segment) Ref() Ref { return Ref{KindSegment, s.Name} }
 
 func (s Segment) check(c *checker, path string) {
 	c.idName(path+".name", s.Name)
+	c.forSegments(path+".encap", s.Encap)
 	c.tunnelKey(path+".key", s.Key, s.Encap)
 	c.ref(path+".bridge", Ref{KindBridge, s.Bridge})
 	if b, known := c.bridges[s.Bridge]; known && b.Forwarding != ForwardOverlay {
@@ -68,5 +83,23 @@ func (s Segment) check(c *checker, path string) {
 	}
 	for i, m := range s.Members {
 		c.ref(index(path+".members", i), Ref{KindPeer, m})
+	}
+	c.mtu(path+".mtu", s.MTU)
+	for i, p := range s.Suppression.Excluded {
+		c.hostBits(index(path+".suppression.excluded", i), p)
+	}
+	if !c.onKernel(s.Bridge) {
+		c.unbuilt(path, []unbuilt{
+			{s.MTU != 0, ".mtu", fmt.Sprint(s.MTU), "set the MTU of the guests; greave mtu computes it", "", ""},
+			{s.Learning, ".learning", "true", "leave it out; state the addresses in fdb, the others are flooded", "", ""},
+			{s.Suppression.Enabled, ".suppression", "enabled", "leave it out; requests are flooded", "", ""},
+		})
+	}
+}
+
+// forSegments refuses an encapsulation that carries no segments.
+func (c *checker) forSegments(path string, e Encap) {
+	if e == EncapERSPAN {
+		c.add(path, e.String(), ReasonUnsupported, "is for mirrors, and carries frames in one direction only", "use gre, vxlan or geneve")
 	}
 }

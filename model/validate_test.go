@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -253,7 +252,7 @@ func validate(s model.HostState, others model.Others, caps model.Capabilities) m
 	for source, o := range others {
 		all[source] = model.Normalize(o, model.HostState{})
 	}
-	if reflect.DeepEqual(caps, model.Capabilities{}) {
+	if !caps.OVS && caps.Choice.Auto == 0 {
 		caps = netdevHost
 	}
 	err := model.Validate(model.Normalize(s, all.Merge()), all, "host-a", caps)
@@ -276,7 +275,7 @@ func TestBaseIsValid(t *testing.T) {
 // testdata/refusals.txtar.
 func TestRefusals(t *testing.T) {
 	var files []txtar.File
-	for _, r := range slices.Concat(swallowed, conflicts, between) {
+	for _, r := range slices.Concat(swallowed, conflicts, between, notOnOVS, kernelRefusals()) {
 		t.Run(r.name, func(t *testing.T) {
 			s := base()
 			if r.edit != nil {
@@ -401,6 +400,16 @@ func TestNotTooStrict(t *testing.T) {
 				a := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
 				s.Peers = append(s.Peers, model.Peer{Name: fmt.Sprint("m", i), Paths: []model.Path{{Remote: a}}, Segments: []string{"s1"}})
 			}
+		},
+		"Geneve":                encapsulated(model.EncapGeneve, func(t *model.Tunnel) { t.Local = addr("10.0.0.1") }),
+		"Geneve segment":        func(s *model.HostState) { s.Segments[0].Encap = model.EncapGeneve },
+		"layer 3 in the kernel": l3(func(*model.Tunnel) {}),
+		"multicast":             tunnel(func(t *model.Tunnel) { t.Multicast = model.Some(true) }),
+		"addresses of guests": func(s *model.HostState) {
+			s.Fdb[0].IPs, s.Ports[0].IPs = []netip.Addr{addr("192.0.2.1")}, []netip.Addr{addr("2001:db8::1")}
+		},
+		"kernel bridge on a host with Open vSwitch": func(s *model.HostState) {
+			s.Bridges[0].Backend, s.Bridges[0].Addresses, s.Tunnels[0].FwMark = model.BackendKernel, []netip.Prefix{prefix("192.0.2.9/24")}, 7
 		},
 		"device with an odd name": func(s *model.HostState) { s.Ports[0].Device = "--help" },
 	} {

@@ -17,5 +17,18 @@ func (v Vtep) Ref() Ref { return Ref{KindVtep, v.Name} }
 
 func (v Vtep) check(c *checker, path string) {
 	c.idName(path+".name", v.Name)
-	c.underlayAddr(path+".address", v.Addr)
+	switch {
+	case v.Device != "" && v.Addr.IsValid():
+		c.add(path+".device", v.Device, ReasonConflict, "stands beside an address, and a VTEP has one or the other", "keep one")
+	case v.Routed && (v.Addr.IsValid() || v.Device != ""):
+		c.add(path+".route_to_peer", "true", ReasonConflict, "stands beside an address or device", "keep one")
+	case v.Device != "":
+		c.deviceName(path+".device", v.Device)
+	case !v.Routed:
+		c.underlayAddr(path+".address", v.Addr)
+	}
+	if v.VRF != "" {
+		c.deviceName(path+".vrf", v.VRF)
+	}
+	c.netns(path+".netns", v.Netns)
 }

@@ -18,7 +18,6 @@ import (
 
 // laterKinds are examples of what the agent does not build yet.
 var laterKinds = map[string]string{
-	"l3":    "layer 3 tunnels are not supported yet; see 'greave example tunnel' for one at layer 2",
 	"hub":   "hubs (point to multipoint) are not supported yet; see 'greave example segment' for many peers",
 	"patch": "patch ports are not supported yet; make them with ovs-vsctl",
 }
@@ -31,8 +30,9 @@ func (a *app) exampleCmd() *cobra.Command {
 		Long: `Prints a document for this host that applies unchanged:
   tunnel   a GRE tunnel on a bridge of its own
   segment  a layer 2 network across hosts
+  l3       a GRE tunnel of the kernel that carries IP packets, with a route
 The far end is an address kept for documentation; put the real one there. The
-kinds l3, hub and patch come later.`,
+kinds hub and patch come later.`,
 		Example:   "  greave example tunnel > host.yaml\n  greave apply -f host.yaml",
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: []string{"tunnel", "segment", "l3", "hub", "patch"},
@@ -46,7 +46,7 @@ func (a *app) example(ctx context.Context, kind, local string) error {
 	if why := laterKinds[kind]; why != "" {
 		return errors.New(why)
 	}
-	text := map[string]string{"tunnel": tunnelExample, "segment": segmentExample}[kind]
+	text := map[string]string{"tunnel": tunnelExample, "segment": segmentExample, "l3": l3Example}[kind]
 	if text == "" {
 		return fmt.Errorf("example %q is not known: say tunnel, segment, l3, hub or patch", kind)
 	}
@@ -81,6 +81,21 @@ tunnels:
     local: {address: LOCAL}
     remote: {address: REMOTE}  # the far end: put its address here
     key: {fixed: {in: 7, out: 7}}
+`
+
+// The addresses are of RFC 5737 and RFC 6598: neither is likely on this host.
+const l3Example = `# A GRE tunnel that carries IP packets: a device of the kernel with a route into it.
+HOST
+tunnels:
+  - name: gre-example
+    layer: l3
+    encap: gre
+    local: {address: LOCAL}
+    remote: {address: REMOTE}  # the far end: put its address here
+    key: {fixed: {in: 7, out: 7}}
+    addresses: [100.64.7.1/30]  # the far end has 100.64.7.2/30
+    routes:
+      - {destination: 203.0.113.0/24, via: 100.64.7.2}  # the network behind the far end
 `
 
 const segmentExample = `# A layer 2 network across hosts, carried by the bridge br-greave.

@@ -19,13 +19,13 @@ import (
 	"github.com/greave-sdn/greave/model/modeltest"
 )
 
-var sameState = cmp.Options{cmpopts.EquateComparable(netip.Addr{})}
+var sameState = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})}
 
 // doneAnyway are values that say what happens without them, and so leave no
 // trace in the model.
 var doneAnyway = []protoreflect.FullName{
 	"greave.v1.BRIDGE_MODE_MANAGED", "greave.v1.PATH_ROLE_ACTIVE", "greave.v1.REPLICATION_MODE_HEAD_END",
-	"greave.v1.LAYER_L2", "greave.v1.ADMIN_STATE_UP", "greave.v1.VLAN_MODE_ACCESS",
+	"greave.v1.ADMIN_STATE_UP", "greave.v1.VLAN_MODE_ACCESS", "greave.v1.ERSPAN_DIRECTION_INGRESS",
 }
 
 // samples are values of the right form for text that has one.
@@ -34,6 +34,11 @@ var samples = map[protoreflect.FullName][]string{
 	"greave.v1.TunnelLocal.address": {"192.0.2.77"}, "greave.v1.TunnelRemote.address": {"192.0.2.77"},
 	"greave.v1.Bridge.hwaddr": {"02:00:00:00:00:77"}, "greave.v1.Bridge.datapath_id": {"0000020000000077"},
 	"greave.v1.Port.macs": {"02:00:00:00:00:77"}, "greave.v1.FdbEntry.mac": {"02:00:00:00:00:77"},
+	"greave.v1.Port.ips": {"2001:db8::77"}, "greave.v1.FdbEntry.ips": {"2001:db8::77"},
+	"greave.v1.Bridge.addresses": {"192.0.2.77/24"}, "greave.v1.Tunnel.addresses": {"192.0.2.77/24"},
+	"greave.v1.Suppression.excluded": {"192.0.2.64/26"}, "greave.v1.Route.destination": {"198.51.100.64/26"},
+	"greave.v1.Route.via": {"192.0.2.77"}, "greave.v1.Route.preferred_source": {"192.0.2.77"},
+	"greave.v1.Neighbour.overlay": {"192.0.2.77"}, "greave.v1.Neighbour.underlay": {"192.0.2.77"},
 }
 
 // TestNothingIgnored sets every field and enum value of the API, one at a time:
@@ -125,7 +130,7 @@ func TestUnknownNumbers(t *testing.T) {
 	s.Tunnels[1].ProtoReflect().SetUnknown([]byte{0xf8, 0x0f, 0x01}) // field 255
 	_, errs := FromWire(s)
 	want := model.FieldErrors{
-		{Path: "tunnels[0].encap", Value: "99", Reason: model.ReasonInvalid, Message: "is not known to this version", Remedy: "use gre or vxlan"},
+		{Path: "tunnels[0].encap", Value: "99", Reason: model.ReasonInvalid, Message: "is not known to this version", Remedy: "use gre, vxlan, geneve or erspan"},
 		{Path: "tunnels[1]", Value: "255", Reason: model.ReasonUnimplemented, Message: "is the number of a field that this version does not know", Remedy: "update greaved, or leave the field out"},
 	}
 	if diff := cmp.Diff(want, errs); diff != "" {
@@ -136,7 +141,7 @@ func TestUnknownNumbers(t *testing.T) {
 // TestRoundTrip: the model and the wire say the same.
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := rapid.OneOf(anyState(), modeltest.HostState()).Draw(t, "state")
+		s := rapid.OneOf(anyState(), modeltest.HostState(), modeltest.KernelState()).Draw(t, "state")
 		got, errs := FromWire(ToWire(s))
 		if len(errs) > 0 {
 			t.Fatal(errs)

@@ -40,20 +40,43 @@ What one host should have: every field of ` + "`HostState`" + `, in the order of
 
 The last column says it. **yes**: it has effect. **no**: it is refused as UNIMPLEMENTED, by its path. **no, only** V: V, which says what is done anyway, is accepted, and every other value is refused. **never**: it is refused as UNSUPPORTED, because Open vSwitch cannot do it.
 
-Two limits do not show in the tables: an IPv6 address of the underlay, and a second path to a peer, are refused as UNIMPLEMENTED too.
+A second path to a peer is refused as UNIMPLEMENTED too, and shows in no table.
+
+## Which backend builds it
+
+A bridge says where what is on it is built: its tunnels, segments and ports. ` + "`backend: auto`" + ` is Open vSwitch where it runs, else the kernel, and never moves a bridge that is built. A tunnel without bridge and segment is a device of the kernel. What the one backend cannot do is refused as UNSUPPORTED, by its path and with the reason; what it could and does not yet do, as UNIMPLEMENTED.
+
+On Open vSwitch these are UNIMPLEMENTED: an IPv6 underlay, and ` + "`vrf` and `netns`" + ` of a VTEP that is used there; ` + "`mtu`, `learning` and `suppression`" + ` of a segment; ` + "`vlan` and `mtu`" + ` of a port, and a VLAN of an attachment; ` + "`addresses`" + ` of a bridge; and of a tunnel layer 3, ERSPAN, ` + "`segment`, `device`, `ignore_df`, `fwmark`, `encap_limit`, `gbp`, `mtu`, `multicast: false`, `admin: down`, `vrf` and `netns`" + `. UNSUPPORTED are ` + "`checksum.in`, `sequence.in`, `udp_encap`" + ` and the remote ` + "`any`" + `.
+
+In the kernel these are UNSUPPORTED: ` + "`iface_id`" + ` ports; ` + "`datapath`, `protocols`, `fail_mode: secure` and `datapath_id`" + ` of a bridge; a layer 3 tunnel on a bridge; and what the fields of [Tunnel](#tunnel) say of GRE over IPv6, Geneve, and the remotes ` + "`any` and `flow`" + `.
 `
 
-// TestLimitsOfTheModel holds the last sentence of the introduction.
+// TestLimitsOfTheModel holds what the introduction says of Open vSwitch.
 func TestLimitsOfTheModel(t *testing.T) {
 	s, errs := FromWire(parse(t, `
-vteps: [{name: a, address: 2001:db8::1}]
-peers: [{name: p, paths: [{vtep: a, remote: 192.0.2.1}, {vtep: a, remote: 192.0.2.2}]}]
+vteps: [{name: a, address: 2001:db8::1, netns: under}]
+peers: [{name: p, paths: [{vtep: a, remote: 2001:db8::2}, {vtep: a, remote: 2001:db8::3}], segments: [s]}]
+segments: [{name: s, key: 1, mtu: 1400, learning: true, suppression: {}}]
+bridges: [{name: br0, addresses: [192.0.2.1/24]}]
+ports:
+  - {name: a, device: eth1, bridge: br0, vlan: {tag: 3}, mtu: 1400}
+  - {name: b, device: eth2, attachments: [{segment: s, vlan: 3}]}
+tunnels:
+  - {name: t, bridge: br0, remote: {address: 2001:db8::9}, device: eth0, ignore_df: true, fwmark: 1, encap_limit: 1, mtu: 1400, multicast: false, admin: down, netns: x}
+  - {name: u, layer: l3, bridge: br0, remote: {address: 192.0.2.9}, vrf: red}
+  - {name: v, encap: erspan, bridge: br0, remote: {address: 192.0.2.10}, key: {fixed: {in: 1, out: 1}}}
+  - {name: w, encap: vxlan, gbp: true, segment: s, remote: {address: 192.0.2.10}, key: {fixed: {in: 1, out: 1}}}
 `))
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	errs, _ = model.Validate(s, nil, "h", model.Capabilities{}).(model.FieldErrors)
-	for _, path := range []string{"vteps[0].address", "peers[0].paths[1]"} {
+	errs, _ = model.Validate(model.Normalize(s, model.HostState{}), nil, "h", model.Capabilities{}).(model.FieldErrors)
+	for _, path := range []string{"vteps[0].address", "vteps[0].netns", "peers[0].paths[0].remote", "peers[0].paths[1]",
+		"segments[0].mtu", "segments[0].learning", "segments[0].suppression", "bridges[0].addresses",
+		"ports[0].vlan", "ports[0].mtu", "ports[1].attachments[0].vlan",
+		"tunnels[0].remote.address", "tunnels[0].device", "tunnels[0].ignore_df", "tunnels[0].fwmark", "tunnels[0].encap_limit",
+		"tunnels[0].mtu", "tunnels[0].multicast", "tunnels[0].admin", "tunnels[0].netns",
+		"tunnels[1].layer", "tunnels[1].vrf", "tunnels[2].encap", "tunnels[3].gbp", "tunnels[3].segment"} {
 		if !slices.ContainsFunc(errs, func(e model.FieldError) bool { return e.Path == path && e.Reason == model.ReasonUnimplemented }) {
 			t.Errorf("%s is not refused as unimplemented: %v", path, errs)
 		}

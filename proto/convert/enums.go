@@ -22,12 +22,23 @@ func (e enumMap[W, M]) wire(m M) W {
 
 var (
 	encaps = enumMap[greavev1.Encap, model.Encap]{
-		greavev1.Encap_ENCAP_GRE:   model.EncapGRE,
-		greavev1.Encap_ENCAP_VXLAN: model.EncapVXLAN,
+		greavev1.Encap_ENCAP_GRE:    model.EncapGRE,
+		greavev1.Encap_ENCAP_VXLAN:  model.EncapVXLAN,
+		greavev1.Encap_ENCAP_GENEVE: model.EncapGeneve,
+		greavev1.Encap_ENCAP_ERSPAN: model.EncapERSPAN,
 	}
 	backends = enumMap[greavev1.Backend, model.Backend]{
-		greavev1.Backend_BACKEND_AUTO: model.BackendAuto,
-		greavev1.Backend_BACKEND_OVS:  model.BackendOVS,
+		greavev1.Backend_BACKEND_AUTO:   model.BackendAuto,
+		greavev1.Backend_BACKEND_OVS:    model.BackendOVS,
+		greavev1.Backend_BACKEND_KERNEL: model.BackendKernel,
+	}
+	layers = enumMap[greavev1.Layer, model.Layer]{
+		greavev1.Layer_LAYER_L2: model.LayerL2,
+		greavev1.Layer_LAYER_L3: model.LayerL3,
+	}
+	udpEncaps = enumMap[greavev1.UdpEncapType, model.UDPEncapType]{
+		greavev1.UdpEncapType_UDP_ENCAP_TYPE_FOU: model.UDPEncapFOU,
+		greavev1.UdpEncapType_UDP_ENCAP_TYPE_GUE: model.UDPEncapGUE,
 	}
 	datapaths = enumMap[greavev1.Datapath, model.Datapath]{
 		greavev1.Datapath_DATAPATH_AUTO:   model.DatapathAuto,

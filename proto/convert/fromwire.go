@@ -47,7 +47,8 @@ func (r *reader) add(path, value, reason, message, remedy string) {
 }
 
 func (r *reader) vtep(path string, w *greavev1.Vtep) model.Vtep {
-	return model.Vtep{Name: w.GetName(), Addr: r.addr(path+".address", w.GetAddress())}
+	return model.Vtep{Name: w.GetName(), Addr: r.addr(path+".address", w.GetAddress()), Device: w.GetDevice(),
+		Routed: w.GetRouteToPeer(), VRF: w.GetVrf(), Netns: w.GetNetns()}
 }
 
 func (r *reader) peer(path string, w *greavev1.Peer) model.Peer {
@@ -61,8 +62,14 @@ func (r *reader) segment(path string, w *greavev1.Segment) model.Segment {
 	if w.Key == nil {
 		r.add(path+".key", "", model.ReasonRequired, "a segment needs a tunnel key", "add key: NUMBER")
 	}
-	return model.Segment{Name: w.GetName(), Key: uint64(w.GetKey()), Encap: encaps[w.GetEncap()],
-		Bridge: w.GetBridge(), Members: w.GetMembers(), Unknown: unknowns[w.GetUnknown()]}
+	g := model.Segment{Name: w.GetName(), Key: uint64(w.GetKey()), Encap: encaps[w.GetEncap()],
+		Bridge: w.GetBridge(), Members: w.GetMembers(), Unknown: unknowns[w.GetUnknown()],
+		Learning: w.GetLearning(), MTU: r.nonzero(path+".mtu", w.Mtu, 68, 65535)}
+	if p := w.GetSuppression(); p != nil {
+		g.Suppression = model.Suppression{Enabled: p.Enabled == nil || p.GetEnabled(), // by its presence
+			Excluded: each(path+".suppression.excluded", p.GetExcluded(), r.prefix)}
+	}
+	return g
 }
 
 func (r *reader) bridge(path string, w *greavev1.Bridge) model.Bridge {
@@ -70,7 +77,8 @@ func (r *reader) bridge(path string, w *greavev1.Bridge) model.Bridge {
 		Name: w.GetName(), Backend: backends[w.GetBackend()], Datapath: datapaths[w.GetDatapath()],
 		Forwarding: forwardings[w.GetForwarding()], FailMode: failModes[w.GetFailMode()],
 		Protocols: w.GetProtocols(), Adopt: w.GetAdopt(),
-		MTU: r.nonzero(path+".mtu", w.Mtu, 68, 65535),
+		MTU:       r.nonzero(path+".mtu", w.Mtu, 68, 65535),
+		Addresses: each(path+".addresses", w.GetAddresses(), r.prefix),
 	}
 	if w.Hwaddr != nil {
 		b.HWAddr = r.mac(path+".hwaddr", w.GetHwaddr())
@@ -85,14 +93,16 @@ func (r *reader) port(path string, w *greavev1.Port) model.Port {
 	return model.Port{
 		Name: w.GetName(), Device: w.GetDevice(), IfaceID: w.GetIfaceId(), Bridge: w.GetBridge(), Adopt: w.GetAdopt(),
 		Attachments: each(path+".attachments", w.GetAttachments(), func(_ string, w *greavev1.Attachment) model.Attachment {
-			return model.Attachment{Segment: w.GetSegment()}
+			return model.Attachment{Segment: w.GetSegment(), VLAN: w.GetVlan()}
 		}),
 		MACs: each(path+".macs", w.GetMacs(), r.mac),
+		IPs:  each(path+".ips", w.GetIps(), r.addr),
+		VLAN: r.vlan(path+".vlan", w.GetVlan()), MTU: r.nonzero(path+".mtu", w.Mtu, 68, 65535),
 	}
 }
 
 func (r *reader) fdb(path string, w *greavev1.FdbEntry) model.FdbEntry {
-	e := model.FdbEntry{Segment: w.GetSegment(), Peer: w.GetPeer()}
+	e := model.FdbEntry{Segment: w.GetSegment(), Peer: w.GetPeer(), IPs: each(path+".ips", w.GetIps(), r.addr)}
 	if w.GetMac() != "" { // an absent one is the model's to refuse
 		e.MAC = r.mac(path+".mac", w.GetMac())
 	}
@@ -132,6 +142,24 @@ func (r *reader) addr(path, s string) netip.Addr {
 		return a
 	}
 	return netip.Addr{}
+}
+
+// prefix reads a prefix with its length. Host bits are the model's to judge.
+func (r *reader) prefix(path, s string) netip.Prefix {
+	p, err := netip.ParsePrefix(s)
+	if a, bare := netip.ParseAddr(s); err != nil && bare == nil && a.Zone() == "" {
+		r.add(path, s, model.ReasonInvalid, "has no prefix length", fmt.Sprintf("write it with one, as %s/%d", a, a.BitLen()))
+		return netip.Prefix{}
+	}
+	switch {
+	case err != nil:
+		r.add(path, s, model.ReasonInvalid, "is not an IP prefix", "write one such as 192.0.2.0/24")
+	case p.Addr().Is4In6():
+		r.add(path, s, model.ReasonInvalid, "is an IPv4 prefix written as IPv6", "write it as IPv4, such as 192.0.2.0/24")
+	default:
+		return p
+	}
+	return netip.Prefix{}
 }
 
 func (r *reader) mac(path, s string) model.MAC {

@@ -121,8 +121,10 @@ func anyState() *rapid.Generator[model.HostState] {
 		return netip.AddrFrom4([4]byte{192, 0, 2, rapid.Byte().Draw(t, "host")})
 	})
 	mac := rapid.Custom(func(t *rapid.T) model.MAC { return model.MAC{2, 0, 0, 0, 0, rapid.Byte().Draw(t, "mac")} })
-	encap := rapid.SampledFrom([]model.Encap{0, model.EncapGRE, model.EncapVXLAN})
-	backend := rapid.SampledFrom([]model.Backend{0, model.BackendAuto, model.BackendOVS})
+	encap := rapid.SampledFrom([]model.Encap{0, model.EncapGRE, model.EncapVXLAN, model.EncapGeneve, model.EncapERSPAN})
+	backend := rapid.SampledFrom([]model.Backend{0, model.BackendAuto, model.BackendOVS, model.BackendKernel})
+	addrs, prefixes := rapid.SliceOfN(addr, 0, 2), rapid.SliceOfN(prefixOf(addr), 0, 2)
+	vlan := rapid.SampledFrom([]uint32{0, 1, 4094})
 	key := rapid.Custom(func(t *rapid.T) model.Opt[uint64] {
 		if rapid.Bool().Draw(t, "absent") {
 			return model.Opt[uint64]{}
@@ -143,28 +145,31 @@ func anyState() *rapid.Generator[model.HostState] {
 		}
 		s := model.HostState{Host: maybe.Draw(t, "host"), AllowEmpty: flag()}
 		for range some() {
-			s.Vteps = append(s.Vteps, model.Vtep{Name: name.Draw(t, "vtep"), Addr: addr.Draw(t, "address")})
+			s.Vteps = append(s.Vteps, anyVtep(t, model.Vtep{Name: name.Draw(t, "vtep"), VRF: maybe.Draw(t, "vrf"), Netns: maybe.Draw(t, "netns")}, addr))
 			p := model.Peer{Name: name.Draw(t, "peer"), Encap: encap.Draw(t, "encap"), Segments: names()}
 			for range some() {
 				p.Paths = append(p.Paths, model.Path{Vtep: maybe.Draw(t, "vtep"), Remote: addr.Draw(t, "remote")})
 			}
 			s.Peers = append(s.Peers, p)
 			s.Segments = append(s.Segments, model.Segment{Name: name.Draw(t, "segment"), Key: uint64(rapid.Uint32().Draw(t, "key")),
-				Encap: encap.Draw(t, "encap"), Bridge: maybe.Draw(t, "bridge"), Members: names(), Unknown: model.Unknown(some())})
+				Encap: encap.Draw(t, "encap"), Bridge: maybe.Draw(t, "bridge"), Members: names(), Unknown: model.Unknown(some()),
+				Learning: flag(), MTU: uint32(some()) * 700, Suppression: model.Suppression{Enabled: flag(), Excluded: none(prefixes.Draw(t, "excluded"))}})
 			s.Bridges = append(s.Bridges, model.Bridge{Name: name.Draw(t, "bridge"), Backend: backend.Draw(t, "backend"),
 				Datapath: model.Datapath(some()), Forwarding: model.Forwarding(some()), FailMode: model.FailMode(some()), Protocols: names(),
 				HWAddr: rapid.SampledFrom([]model.MAC{{}, {2, 0, 0, 0, 0, 1}}).Draw(t, "hwaddr"), MTU: uint32(some()) * 1400, Adopt: flag(),
+				Addresses:  none(prefixes.Draw(t, "addresses")),
 				DatapathID: rapid.SampledFrom([]model.Opt[uint64]{{}, model.Some[uint64](1), model.Some[uint64](1<<64 - 1)}).Draw(t, "dpid")})
-			port := model.Port{Name: name.Draw(t, "port"), Bridge: maybe.Draw(t, "bridge"), Adopt: flag(), Device: maybe.Draw(t, "device")}
+			port := model.Port{Name: name.Draw(t, "port"), Bridge: maybe.Draw(t, "bridge"), Adopt: flag(), Device: maybe.Draw(t, "device"),
+				IPs: none(addrs.Draw(t, "ips")), VLAN: vlan.Draw(t, "vlan"), MTU: uint32(some()) * 700}
 			if port.Device == "" {
 				port.IfaceID = maybe.Draw(t, "iface")
 			}
 			for _, g := range names() {
-				port.Attachments = append(port.Attachments, model.Attachment{Segment: g})
+				port.Attachments = append(port.Attachments, model.Attachment{Segment: g, VLAN: vlan.Draw(t, "vlan")})
 				port.MACs = append(port.MACs, mac.Draw(t, "mac"))
 			}
 			s.Ports = append(s.Ports, port)
-			s.Fdb = append(s.Fdb, model.FdbEntry{Segment: name.Draw(t, "segment"), MAC: mac.Draw(t, "mac"), Peer: maybe.Draw(t, "peer")})
+			s.Fdb = append(s.Fdb, model.FdbEntry{Segment: name.Draw(t, "segment"), MAC: mac.Draw(t, "mac"), Peer: maybe.Draw(t, "peer"), IPs: none(addrs.Draw(t, "ips"))})
 			tun := model.Tunnel{Name: name.Draw(t, "tunnel"), Encap: encap.Draw(t, "encap"), Backend: backend.Draw(t, "backend"),
 				Bridge: maybe.Draw(t, "bridge"), VLAN: uint32(some()), Vtep: maybe.Draw(t, "vtep"), Peer: maybe.Draw(t, "peer"),
 				KeyIn: key.Draw(t, "in"), KeyOut: key.Draw(t, "out"), Checksum: flag(), Sequence: flag(),
@@ -176,8 +181,72 @@ func anyState() *rapid.Generator[model.HostState] {
 			if tun.Peer == "" && flag() {
 				tun.Remote = addr.Draw(t, "remote")
 			}
+			tun.Segment, tun.Device, tun.VRF, tun.Netns = maybe.Draw(t, "segment"), maybe.Draw(t, "dev"), maybe.Draw(t, "vrf"), maybe.Draw(t, "netns")
+			kernelTunnel(t, &tun, addr)
 			s.Tunnels = append(s.Tunnels, tun)
 		}
 		return s
 	})
+}
+
+// none is nil for an empty list, as FromWire has it.
+func none[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
+func prefixOf(addr *rapid.Generator[netip.Addr]) *rapid.Generator[netip.Prefix] {
+	return rapid.Custom(func(t *rapid.T) netip.Prefix {
+		a := addr.Draw(t, "prefix")
+		return netip.PrefixFrom(a, rapid.IntRange(0, a.BitLen()).Draw(t, "bits"))
+	})
+}
+
+func anyVtep(t *rapid.T, v model.Vtep, addr *rapid.Generator[netip.Addr]) model.Vtep {
+	switch rapid.IntRange(0, 3).Draw(t, "endpoint") {
+	case 0:
+		v.Device = "eth1"
+	case 1:
+		v.Routed = true
+	default:
+		v.Addr = addr.Draw(t, "address")
+	}
+	return v
+}
+
+// kernelTunnel draws what a tunnel is at layer 3 and in the kernel.
+func kernelTunnel(t *rapid.T, tun *model.Tunnel, addr *rapid.Generator[netip.Addr]) {
+	flag := func() bool { return rapid.Bool().Draw(t, "flag") }
+	number := func() uint32 { return rapid.Uint32().Draw(t, "number") }
+	tun.Layer = model.Layer(rapid.IntRange(0, 2).Draw(t, "layer"))
+	tun.Far = model.Far(rapid.IntRange(0, 2).Draw(t, "far"))
+	if tun.Far != model.FarFixed {
+		tun.Peer, tun.Remote = "", netip.Addr{}
+	}
+	if flag() {
+		tun.KeyFlow, tun.KeyIn, tun.KeyOut = true, model.Opt[uint64]{}, model.Opt[uint64]{}
+	}
+	tun.ChecksumIn, tun.SequenceIn, tun.IgnoreDF, tun.GroupPolicy, tun.Down = flag(), flag(), flag(), flag(), flag()
+	tun.FwMark = number()
+	if flag() {
+		tun.EncapLimit, tun.Multicast = model.Some(number()), model.Some(flag())
+	}
+	if flag() {
+		tun.UDP = model.UDPEncap{Type: model.UDPEncapType(rapid.IntRange(1, 2).Draw(t, "type")), SrcPort: number(), DstPort: number(), Checksum: flag()}
+	}
+	tun.ERSPAN = model.ERSPAN{Version: uint32(rapid.IntRange(0, 3).Draw(t, "version")), Index: number(), Egress: flag(), HardwareID: number()}
+	tun.MTU = number()
+	tun.Addresses = none(rapid.SliceOfN(prefixOf(addr), 0, 2).Draw(t, "addresses"))
+	for range rapid.IntRange(0, 2).Draw(t, "routes") {
+		r := model.Route{Destination: prefixOf(addr).Draw(t, "destination"), Table: number()}
+		if flag() {
+			r.Via, r.Source, r.Metric = addr.Draw(t, "via"), addr.Draw(t, "source"), model.Some(number())
+		}
+		tun.Routes = append(tun.Routes, r)
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "neighbours") {
+		tun.Neighbours = append(tun.Neighbours, model.Neighbour{Overlay: addr.Draw(t, "overlay"), Underlay: addr.Draw(t, "underlay")})
+	}
 }

@@ -21,7 +21,7 @@ func ToWire(s model.HostState) *greavev1.HostState {
 		Bridges:  wireList(s.Bridges, bridgeToWire),
 		Ports:    wireList(s.Ports, portToWire),
 		Fdb: wireList(s.Fdb, func(e model.FdbEntry) *greavev1.FdbEntry {
-			return &greavev1.FdbEntry{Segment: e.Segment, Mac: macText(e.MAC), Peer: e.Peer}
+			return &greavev1.FdbEntry{Segment: e.Segment, Mac: macText(e.MAC), Peer: e.Peer, Ips: wireList(e.IPs, addrText)}
 		}),
 		Tunnels: wireList(s.Tunnels, tunnelToWire),
 	}
@@ -36,9 +36,14 @@ func wireList[M, W any](list []M, write func(M) W) []W {
 }
 
 func vtepToWire(v model.Vtep) *greavev1.Vtep {
-	w := &greavev1.Vtep{Name: v.Name}
-	if v.Addr.IsValid() {
+	w := &greavev1.Vtep{Name: v.Name, Vrf: v.VRF, Netns: v.Netns}
+	switch {
+	case v.Addr.IsValid():
 		w.Endpoint = &greavev1.Vtep_Address{Address: v.Addr.String()}
+	case v.Device != "":
+		w.Endpoint = &greavev1.Vtep_Device{Device: v.Device}
+	case v.Routed:
+		w.Endpoint = &greavev1.Vtep_RouteToPeer{RouteToPeer: true}
 	}
 	return w
 }
@@ -51,14 +56,19 @@ func peerToWire(p model.Peer) *greavev1.Peer {
 }
 
 func segmentToWire(g model.Segment) *greavev1.Segment {
-	return &greavev1.Segment{Name: g.Name, Key: proto.Uint32(uint32(g.Key)), Encap: encaps.wire(g.Encap),
-		Bridge: g.Bridge, Members: g.Members, Unknown: unknowns.wire(g.Unknown)}
+	w := &greavev1.Segment{Name: g.Name, Key: proto.Uint32(uint32(g.Key)), Encap: encaps.wire(g.Encap),
+		Bridge: g.Bridge, Members: g.Members, Unknown: unknowns.wire(g.Unknown), Learning: unlessZero(g.Learning), Mtu: unlessZero(g.MTU)}
+	if p := g.Suppression; p.Enabled || len(p.Excluded) > 0 {
+		w.Suppression = &greavev1.Suppression{Enabled: proto.Bool(p.Enabled), Excluded: wireList(p.Excluded, netip.Prefix.String)}
+	}
+	return w
 }
 
 func bridgeToWire(b model.Bridge) *greavev1.Bridge {
 	w := &greavev1.Bridge{Name: b.Name, Backend: backends.wire(b.Backend), Datapath: datapaths.wire(b.Datapath),
 		Forwarding: forwardings.wire(b.Forwarding), FailMode: failModes.wire(b.FailMode), Protocols: b.Protocols,
-		Mtu: unlessZero(b.MTU), Adopt: unlessZero(b.Adopt), Hwaddr: unlessZero(macText(b.HWAddr))}
+		Mtu: unlessZero(b.MTU), Adopt: unlessZero(b.Adopt), Hwaddr: unlessZero(macText(b.HWAddr)),
+		Addresses: wireList(b.Addresses, netip.Prefix.String)}
 	if b.DatapathID.Set {
 		w.DatapathId = proto.String(fmt.Sprintf("%016x", b.DatapathID.V))
 	}
@@ -67,47 +77,15 @@ func bridgeToWire(b model.Bridge) *greavev1.Bridge {
 
 func portToWire(p model.Port) *greavev1.Port {
 	w := &greavev1.Port{Name: p.Name, Bridge: p.Bridge, Macs: wireList(p.MACs, macText), Adopt: unlessZero(p.Adopt),
+		Ips: wireList(p.IPs, addrText), Vlan: vlanToWire(p.VLAN), Mtu: unlessZero(p.MTU),
 		Attachments: wireList(p.Attachments, func(a model.Attachment) *greavev1.Attachment {
-			return &greavev1.Attachment{Segment: a.Segment}
+			return &greavev1.Attachment{Segment: a.Segment, Vlan: unlessZero(a.VLAN)}
 		})}
 	switch {
 	case p.Device != "":
 		w.Binding = &greavev1.Port_Device{Device: p.Device}
 	case p.IfaceID != "":
 		w.Binding = &greavev1.Port_IfaceId{IfaceId: p.IfaceID}
-	}
-	return w
-}
-
-func tunnelToWire(t model.Tunnel) *greavev1.Tunnel {
-	w := &greavev1.Tunnel{Name: t.Name, Encap: encaps.wire(t.Encap), Backend: backends.wire(t.Backend), Bridge: t.Bridge,
-		UdpPort: unlessZero(t.DstPort), Adopt: unlessZero(t.Adopt), Ttl: ttlToWire(t.TTL), Tos: tosToWire(t.TOS)}
-	switch {
-	case t.Vtep != "":
-		w.Local = &greavev1.TunnelLocal{Endpoint: &greavev1.TunnelLocal_Vtep{Vtep: t.Vtep}}
-	case t.Local.IsValid():
-		w.Local = &greavev1.TunnelLocal{Endpoint: &greavev1.TunnelLocal_Address{Address: t.Local.String()}}
-	}
-	switch {
-	case t.Peer != "":
-		w.Remote = &greavev1.TunnelRemote{Endpoint: &greavev1.TunnelRemote_Peer{Peer: t.Peer}}
-	case t.Remote.IsValid():
-		w.Remote = &greavev1.TunnelRemote{Endpoint: &greavev1.TunnelRemote_Address{Address: t.Remote.String()}}
-	}
-	if t.KeyIn.Set || t.KeyOut.Set {
-		w.Key = &greavev1.TunnelKey{Kind: &greavev1.TunnelKey_Fixed{Fixed: &greavev1.FixedKey{In: keyToWire(t.KeyIn), Out: keyToWire(t.KeyOut)}}}
-	}
-	if t.VLAN != 0 {
-		w.Vlan = &greavev1.Vlan{Mode: greavev1.VlanMode_VLAN_MODE_ACCESS, Tag: proto.Uint32(t.VLAN)}
-	}
-	if t.Checksum {
-		w.Checksum = &greavev1.TunnelChecksum{Out: proto.Bool(true)}
-	}
-	if t.Sequence {
-		w.Sequence = &greavev1.TunnelSequence{Out: proto.Bool(true)}
-	}
-	if t.DF.Set {
-		w.Fragmentation = &greavev1.Tunnel_Df{Df: t.DF.V}
 	}
 	return w
 }

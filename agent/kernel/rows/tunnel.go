@@ -29,10 +29,14 @@ func (c *compiler) tunnel(t model.ResolvedTunnel) {
 		fields[FieldMaster] = t.VRF
 	case t.Segment != "":
 		maps.Copy(fields, tunnelPort(c.segments[t.Segment], SegmentDevice(t.Segment), true))
+	case t.Bridge == "":
 	default:
 		maps.Copy(fields, portFields(t.Bridge))
 		fields[FieldAddrGen] = "none"
 		c.vlans(fields, t.Bridge, t.VLAN)
+	}
+	if t.Bridge == "" && t.Segment == "" && t.Layer == model.LayerL2 {
+		fields[FieldMaster] = ""
 	}
 	row := c.link(t.Netns, t.Name, kind, t.Ref(), fields)
 	if row.Adopt = t.Adopt; t.Adopt {

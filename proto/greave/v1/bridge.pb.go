@@ -241,7 +241,8 @@ func (Forwarding) EnumDescriptor() ([]byte, []int) {
 }
 
 // Bridge is an Open vSwitch or Linux bridge. The overlay bridge runs greave's
-// pipeline; every other managed bridge switches by NORMAL with VLAN columns.
+// pipeline; every other managed bridge switches by NORMAL with VLAN columns. In
+// the kernel datapath, protocols, fail_mode secure and datapath_id are refused.
 type Bridge struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name on the host. Required. Managed: [A-Za-z][A-Za-z0-9_.-]{0,14}; foreign:

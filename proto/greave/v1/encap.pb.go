@@ -33,9 +33,11 @@ const (
 	Encap_ENCAP_GRE Encap = 1
 	// VXLAN (RFC 7348): UDP, 8 bytes. Keys (VNI) have 24 bits. Layer 2 only.
 	Encap_ENCAP_VXLAN Encap = 2
-	// Geneve (RFC 8926): UDP, 8 bytes and options. Keys (VNI) have 24 bits.
+	// Geneve (RFC 8926): UDP, 8 bytes and options. Keys (VNI) have 24 bits. Layer
+	// 2 only.
 	Encap_ENCAP_GENEVE Encap = 3
-	// ERSPAN over GRE, for mirrors only. Index of 20 bits, session of 10 bits.
+	// ERSPAN over GRE, for mirrors only. The key is the session, of 10 bits.
+	// Layer 2 only.
 	Encap_ENCAP_ERSPAN Encap = 4
 	// GTP-U (3GPP TS 29.281). Layer 3 only.
 	Encap_ENCAP_GTPU Encap = 5

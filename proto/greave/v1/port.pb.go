@@ -289,7 +289,7 @@ type Port_Device struct {
 type Port_IfaceId struct {
 	// external_ids:iface-id of an Open vSwitch port that libvirt or a CNI
 	// makes. greave never makes or removes it, and takes it only on `bridge` so
-	// far: on another one the port is PENDING.
+	// far: on another one the port is PENDING. Refused on a kernel bridge.
 	IfaceId string `protobuf:"bytes,3,opt,name=iface_id,json=ifaceId,proto3,oneof"`
 }
 

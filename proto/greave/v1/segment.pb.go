@@ -151,9 +151,10 @@ type Segment struct {
 	// (br-greave, or the one with forwarding FORWARDING_OVERLAY).
 	Bridge string `protobuf:"bytes,4,opt,name=bridge,proto3" json:"bridge,omitempty"`
 	// Names of the peers that receive this segment's floods. Default: the peers
-	// whose `segments` name it. At most 800, or 720 when one uses VXLAN: one
-	// translation in Open vSwitch holds 64 kB of actions and drops further copies
-	// in silence.
+	// whose `segments` name it. In Open vSwitch at most 800, or 720 when one uses
+	// VXLAN or Geneve: one translation holds 64 kB of actions and drops further
+	// copies in silence. In the kernel at most 512 peers over GRE and Geneve, a
+	// tunnel port each, and 10000 over VXLAN.
 	Members []string `protobuf:"bytes,5,rep,name=members,proto3" json:"members,omitempty"`
 	// MTU for the guests' IP packets, in bytes. Default: the smallest underlay
 	// MTU of its paths less the encapsulation. Range: 68-65535 (RFC 791), 1280

@@ -128,6 +128,59 @@ func (UdpEncapType) EnumDescriptor() ([]byte, []int) {
 	return file_greave_v1_tunnel_proto_rawDescGZIP(), []int{1}
 }
 
+// ErspanDirection says on which way through its port a frame was mirrored.
+type ErspanDirection int32
+
+const (
+	// Not set: the same as ERSPAN_DIRECTION_INGRESS.
+	ErspanDirection_ERSPAN_DIRECTION_UNSPECIFIED ErspanDirection = 0
+	// Frames that the port received.
+	ErspanDirection_ERSPAN_DIRECTION_INGRESS ErspanDirection = 1
+	// Frames that the port sent.
+	ErspanDirection_ERSPAN_DIRECTION_EGRESS ErspanDirection = 2
+)
+
+// Enum value maps for ErspanDirection.
+var (
+	ErspanDirection_name = map[int32]string{
+		0: "ERSPAN_DIRECTION_UNSPECIFIED",
+		1: "ERSPAN_DIRECTION_INGRESS",
+		2: "ERSPAN_DIRECTION_EGRESS",
+	}
+	ErspanDirection_value = map[string]int32{
+		"ERSPAN_DIRECTION_UNSPECIFIED": 0,
+		"ERSPAN_DIRECTION_INGRESS":     1,
+		"ERSPAN_DIRECTION_EGRESS":      2,
+	}
+)
+
+func (x ErspanDirection) Enum() *ErspanDirection {
+	p := new(ErspanDirection)
+	*p = x
+	return p
+}
+
+func (x ErspanDirection) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ErspanDirection) Descriptor() protoreflect.EnumDescriptor {
+	return file_greave_v1_tunnel_proto_enumTypes[2].Descriptor()
+}
+
+func (ErspanDirection) Type() protoreflect.EnumType {
+	return &file_greave_v1_tunnel_proto_enumTypes[2]
+}
+
+func (x ErspanDirection) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ErspanDirection.Descriptor instead.
+func (ErspanDirection) EnumDescriptor() ([]byte, []int) {
+	return file_greave_v1_tunnel_proto_rawDescGZIP(), []int{2}
+}
+
 // AdminState is the administrative state of a tunnel.
 type AdminState int32
 
@@ -165,11 +218,11 @@ func (x AdminState) String() string {
 }
 
 func (AdminState) Descriptor() protoreflect.EnumDescriptor {
-	return file_greave_v1_tunnel_proto_enumTypes[2].Descriptor()
+	return file_greave_v1_tunnel_proto_enumTypes[3].Descriptor()
 }
 
 func (AdminState) Type() protoreflect.EnumType {
-	return &file_greave_v1_tunnel_proto_enumTypes[2]
+	return &file_greave_v1_tunnel_proto_enumTypes[3]
 }
 
 func (x AdminState) Number() protoreflect.EnumNumber {
@@ -178,7 +231,7 @@ func (x AdminState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AdminState.Descriptor instead.
 func (AdminState) EnumDescriptor() ([]byte, []int) {
-	return file_greave_v1_tunnel_proto_rawDescGZIP(), []int{2}
+	return file_greave_v1_tunnel_proto_rawDescGZIP(), []int{3}
 }
 
 // Tunnel is an explicit tunnel, point to point or point to multipoint, at
@@ -197,11 +250,13 @@ type Tunnel struct {
 	// Dataplane. Default: BACKEND_AUTO: that of the bridge; without one, the
 	// kernel.
 	Backend Backend `protobuf:"varint,4,opt,name=backend,proto3,enum=greave.v1.Backend" json:"backend,omitempty"`
-	// Local endpoint. Default: chosen by routing (any local address).
+	// Local endpoint. Default: chosen by routing (any local address). Required
+	// for remote `any`; refused for Geneve in the kernel, which has none.
 	Local *TunnelLocal `protobuf:"bytes,5,opt,name=local,proto3" json:"local,omitempty"`
 	// Remote endpoint. Required.
 	Remote *TunnelRemote `protobuf:"bytes,6,opt,name=remote,proto3" json:"remote,omitempty"`
-	// Key on the wire. Default: none for GRE; required for VXLAN and Geneve.
+	// Key on the wire. Default: none for GRE; required for VXLAN, Geneve and
+	// ERSPAN.
 	Key *TunnelKey `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
 	// Checksums, of GRE or of the outer UDP. Default: none sent.
 	Checksum *TunnelChecksum `protobuf:"bytes,8,opt,name=checksum,proto3" json:"checksum,omitempty"`
@@ -220,7 +275,8 @@ type Tunnel struct {
 	//	*Tunnel_Pmtudisc
 	Fragmentation isTunnel_Fragmentation `protobuf_oneof:"fragmentation"`
 	// Kernel backend: send packets with DF in fragments nevertheless
-	// (`ignore-df`). Default: false. True needs pmtudisc false.
+	// (`ignore-df`). Default: false. True needs pmtudisc false. GRE over IPv4
+	// only.
 	IgnoreDf *bool `protobuf:"varint,14,opt,name=ignore_df,json=ignoreDf,proto3,oneof" json:"ignore_df,omitempty"`
 	// Firewall mark of outer packets (`fwmark`, options:egress_pkt_mark).
 	// Default: 0, none. Range: 0-4294967295.
@@ -245,10 +301,12 @@ type Tunnel struct {
 	// IP prefixes on the device, e.g. 192.0.2.1/30. Default: none. Layer 3 only.
 	Addresses []string `protobuf:"bytes,22,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// Routes into the tunnel, keyed by (table, destination, metric). Default:
-	// none. Layer 3 only.
+	// none. Layer 3 only. One of the main table that leads to the remote itself is
+	// refused, unless `device` or `fwmark` keeps the outer packets out of it.
 	Routes []*Route `protobuf:"bytes,23,rep,name=routes,proto3" json:"routes,omitempty"`
 	// Which underlay address is behind which overlay address, keyed by overlay;
-	// what NHRP would learn. Required for remote `any` at layer 3.
+	// what NHRP would learn. Required for the remotes `any` and `flow`, refused
+	// for others.
 	Neighbours []*Neighbour `protobuf:"bytes,24,rep,name=neighbours,proto3" json:"neighbours,omitempty"`
 	// MTU of the device, in bytes of inner IP packet. Default: underlay MTU less
 	// the encapsulation. Range: 68-65535.
@@ -256,7 +314,8 @@ type Tunnel struct {
 	// Clamp of the TCP MSS in SYN packets (RFC 9293, 3.7.1). Default: none.
 	MssClamp *MssClamp `protobuf:"bytes,26,opt,name=mss_clamp,json=mssClamp,proto3" json:"mss_clamp,omitempty"`
 	// Kernel backend: the device's MULTICAST flag, which routing protocols need.
-	// Default: true at layer 2, false at layer 3.
+	// Default: true at layer 2, false at layer 3. True is refused for the remotes
+	// `any` and `flow`, where a multicast packet would reach nobody.
 	Multicast *bool `protobuf:"varint,27,opt,name=multicast,proto3,oneof" json:"multicast,omitempty"`
 	// GRE keepalives. Default: none. Layer 3, GRE, fixed remote only.
 	Keepalive *Keepalive `protobuf:"bytes,28,opt,name=keepalive,proto3" json:"keepalive,omitempty"`
@@ -268,7 +327,22 @@ type Tunnel struct {
 	// Take over an existing port or device of this name that bears no owner
 	// mark. It is greave's from then on, and is removed when no source states it
 	// any more. Default: false, and such a one is CONFLICT.
-	Adopt         *bool `protobuf:"varint,31,opt,name=adopt,proto3,oneof" json:"adopt,omitempty"`
+	Adopt *bool `protobuf:"varint,31,opt,name=adopt,proto3,oneof" json:"adopt,omitempty"`
+	// Kernel backend: underlay device that outer packets leave by (`dev`,
+	// ip-link(8)), so that no route of another device takes them. Any valid kernel
+	// device name. Default: that of the route. Refused for Geneve.
+	Device string `protobuf:"bytes,32,opt,name=device,proto3" json:"device,omitempty"`
+	// Tunnel encapsulation limit of GRE over IPv6 (`encaplimit`; RFC 2473, 4.1.1),
+	// 8 more bytes in each packet. Default: none, no such option is sent. Range:
+	// 0-255. Kernel backend, GRE and ERSPAN over IPv6 only.
+	EncapLimit *uint32 `protobuf:"varint,33,opt,name=encap_limit,json=encapLimit,proto3,oneof" json:"encap_limit,omitempty"`
+	// What ERSPAN packets say of the mirror they come from. Default: version 1,
+	// index 0. ERSPAN only.
+	Erspan *Erspan `protobuf:"bytes,34,opt,name=erspan,proto3" json:"erspan,omitempty"`
+	// VRF device that the tunnel's own traffic, the inner packets, is routed in.
+	// Any valid kernel device name, in the tunnel's namespace. Default: none, the
+	// main routing table. Layer 3, kernel backend only.
+	Vrf           string `protobuf:"bytes,35,opt,name=vrf,proto3" json:"vrf,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -531,6 +605,34 @@ func (x *Tunnel) GetAdopt() bool {
 	return false
 }
 
+func (x *Tunnel) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *Tunnel) GetEncapLimit() uint32 {
+	if x != nil && x.EncapLimit != nil {
+		return *x.EncapLimit
+	}
+	return 0
+}
+
+func (x *Tunnel) GetErspan() *Erspan {
+	if x != nil {
+		return x.Erspan
+	}
+	return nil
+}
+
+func (x *Tunnel) GetVrf() string {
+	if x != nil {
+		return x.Vrf
+	}
+	return ""
+}
+
 type isTunnel_Fragmentation interface {
 	isTunnel_Fragmentation()
 }
@@ -742,7 +844,8 @@ type isTunnelRemote_Endpoint interface {
 }
 
 type TunnelRemote_Address struct {
-	// A unicast IPv4 or IPv6 address, not one of this host.
+	// A unicast IPv4 or IPv6 address, not one of this host; for GRE at layer 3
+	// in the kernel a multicast one also, with `local` or `device`.
 	Address string `protobuf:"bytes,1,opt,name=address,proto3,oneof"`
 }
 
@@ -757,14 +860,16 @@ type TunnelRemote_Dns struct {
 }
 
 type TunnelRemote_Any struct {
-	// Must be true: point to multipoint; remotes come from `neighbours`.
-	// Kernel backend only.
+	// Must be true: point to multipoint; remotes come from `neighbours`. GRE at
+	// layer 3, kernel backend only.
 	Any bool `protobuf:"varint,4,opt,name=any,proto3,oneof"`
 }
 
 type TunnelRemote_Flow struct {
 	// Must be true: flows or lightweight-tunnel routes name the remote of each
-	// packet (options:remote_ip=flow; `external` in the kernel).
+	// packet (options:remote_ip=flow; `external` in the kernel, where the routes
+	// are made from `neighbours`). One of GRE at layer 3 for each namespace,
+	// without checksum, sequence numbers and incoming key; kernel backend only.
 	Flow bool `protobuf:"varint,5,opt,name=flow,proto3,oneof"`
 }
 
@@ -873,7 +978,8 @@ type TunnelKey_Fixed struct {
 }
 
 type TunnelKey_Flow struct {
-	// Must be true: flows name the key of each packet (options:key=flow).
+	// Must be true: flows name the key of each packet (options:key=flow). Only
+	// with remote `flow`.
 	Flow bool `protobuf:"varint,3,opt,name=flow,proto3,oneof"`
 }
 
@@ -1595,11 +1701,87 @@ func (x *Keepalive) GetRetries() uint32 {
 	return 0
 }
 
+// Erspan is the header of mirrored frames in GRE (draft-foschiano-erspan-03).
+// The session is the tunnel's key, 1-1023; sequence numbers are always sent.
+type Erspan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version of the header: 1 is type II, 2 is type III. Default: 1. Range: 1-2.
+	Version *uint32 `protobuf:"varint,1,opt,name=version,proto3,oneof" json:"version,omitempty"`
+	// Index of the mirrored port; version 1 only. Default: 0. Range: 0-1048575.
+	Index *uint32 `protobuf:"varint,2,opt,name=index,proto3,oneof" json:"index,omitempty"`
+	// Direction of the mirrored frames; version 2 only. Default:
+	// ERSPAN_DIRECTION_INGRESS.
+	Direction ErspanDirection `protobuf:"varint,3,opt,name=direction,proto3,enum=greave.v1.ErspanDirection" json:"direction,omitempty"`
+	// Id of the mirroring engine; version 2 only. Default: 0. Range: 0-63.
+	HardwareId    *uint32 `protobuf:"varint,4,opt,name=hardware_id,json=hardwareId,proto3,oneof" json:"hardware_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Erspan) Reset() {
+	*x = Erspan{}
+	mi := &file_greave_v1_tunnel_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Erspan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Erspan) ProtoMessage() {}
+
+func (x *Erspan) ProtoReflect() protoreflect.Message {
+	mi := &file_greave_v1_tunnel_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Erspan.ProtoReflect.Descriptor instead.
+func (*Erspan) Descriptor() ([]byte, []int) {
+	return file_greave_v1_tunnel_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Erspan) GetVersion() uint32 {
+	if x != nil && x.Version != nil {
+		return *x.Version
+	}
+	return 0
+}
+
+func (x *Erspan) GetIndex() uint32 {
+	if x != nil && x.Index != nil {
+		return *x.Index
+	}
+	return 0
+}
+
+func (x *Erspan) GetDirection() ErspanDirection {
+	if x != nil {
+		return x.Direction
+	}
+	return ErspanDirection_ERSPAN_DIRECTION_UNSPECIFIED
+}
+
+func (x *Erspan) GetHardwareId() uint32 {
+	if x != nil && x.HardwareId != nil {
+		return *x.HardwareId
+	}
+	return 0
+}
+
 var File_greave_v1_tunnel_proto protoreflect.FileDescriptor
 
 const file_greave_v1_tunnel_proto_rawDesc = "" +
 	"\n" +
-	"\x16greave/v1/tunnel.proto\x12\tgreave.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15greave/v1/encap.proto\x1a\x14greave/v1/port.proto\"\xe9\t\n" +
+	"\x16greave/v1/tunnel.proto\x12\tgreave.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15greave/v1/encap.proto\x1a\x14greave/v1/port.proto\"\xf4\n" +
+	"\n" +
 	"\x06Tunnel\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x05layer\x18\x02 \x01(\x0e2\x10.greave.v1.LayerR\x05layer\x12&\n" +
@@ -1634,7 +1816,12 @@ const file_greave_v1_tunnel_proto_rawDesc = "" +
 	"\tkeepalive\x18\x1c \x01(\v2\x14.greave.v1.KeepaliveR\tkeepalive\x12+\n" +
 	"\x05admin\x18\x1d \x01(\x0e2\x15.greave.v1.AdminStateR\x05admin\x12\x14\n" +
 	"\x05netns\x18\x1e \x01(\tR\x05netns\x12\x19\n" +
-	"\x05adopt\x18\x1f \x01(\bH\aR\x05adopt\x88\x01\x01B\x0f\n" +
+	"\x05adopt\x18\x1f \x01(\bH\aR\x05adopt\x88\x01\x01\x12\x16\n" +
+	"\x06device\x18  \x01(\tR\x06device\x12$\n" +
+	"\vencap_limit\x18! \x01(\rH\bR\n" +
+	"encapLimit\x88\x01\x01\x12)\n" +
+	"\x06erspan\x18\" \x01(\v2\x11.greave.v1.ErspanR\x06erspan\x12\x10\n" +
+	"\x03vrf\x18# \x01(\tR\x03vrfB\x0f\n" +
 	"\rfragmentationB\f\n" +
 	"\n" +
 	"_ignore_dfB\t\n" +
@@ -1644,7 +1831,8 @@ const file_greave_v1_tunnel_proto_rawDesc = "" +
 	"\x04_mtuB\f\n" +
 	"\n" +
 	"_multicastB\b\n" +
-	"\x06_adopt\"K\n" +
+	"\x06_adoptB\x0e\n" +
+	"\f_encap_limit\"K\n" +
 	"\vTunnelLocal\x12\x14\n" +
 	"\x04vtep\x18\x01 \x01(\tH\x00R\x04vtep\x12\x1a\n" +
 	"\aaddress\x18\x02 \x01(\tH\x00R\aaddressB\n" +
@@ -1713,7 +1901,17 @@ const file_greave_v1_tunnel_proto_rawDesc = "" +
 	"\binterval\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\binterval\x12\x1d\n" +
 	"\aretries\x18\x02 \x01(\rH\x00R\aretries\x88\x01\x01B\n" +
 	"\n" +
-	"\b_retries*:\n" +
+	"\b_retries\"\xc8\x01\n" +
+	"\x06Erspan\x12\x1d\n" +
+	"\aversion\x18\x01 \x01(\rH\x00R\aversion\x88\x01\x01\x12\x19\n" +
+	"\x05index\x18\x02 \x01(\rH\x01R\x05index\x88\x01\x01\x128\n" +
+	"\tdirection\x18\x03 \x01(\x0e2\x1a.greave.v1.ErspanDirectionR\tdirection\x12$\n" +
+	"\vhardware_id\x18\x04 \x01(\rH\x02R\n" +
+	"hardwareId\x88\x01\x01B\n" +
+	"\n" +
+	"\b_versionB\b\n" +
+	"\x06_indexB\x0e\n" +
+	"\f_hardware_id*:\n" +
 	"\x05Layer\x12\x15\n" +
 	"\x11LAYER_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bLAYER_L2\x10\x01\x12\f\n" +
@@ -1721,7 +1919,11 @@ const file_greave_v1_tunnel_proto_rawDesc = "" +
 	"\fUdpEncapType\x12\x1e\n" +
 	"\x1aUDP_ENCAP_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12UDP_ENCAP_TYPE_FOU\x10\x01\x12\x16\n" +
-	"\x12UDP_ENCAP_TYPE_GUE\x10\x02*S\n" +
+	"\x12UDP_ENCAP_TYPE_GUE\x10\x02*n\n" +
+	"\x0fErspanDirection\x12 \n" +
+	"\x1cERSPAN_DIRECTION_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18ERSPAN_DIRECTION_INGRESS\x10\x01\x12\x1b\n" +
+	"\x17ERSPAN_DIRECTION_EGRESS\x10\x02*S\n" +
 	"\n" +
 	"AdminState\x12\x1b\n" +
 	"\x17ADMIN_STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
@@ -1740,57 +1942,61 @@ func file_greave_v1_tunnel_proto_rawDescGZIP() []byte {
 	return file_greave_v1_tunnel_proto_rawDescData
 }
 
-var file_greave_v1_tunnel_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_greave_v1_tunnel_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_greave_v1_tunnel_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_greave_v1_tunnel_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_greave_v1_tunnel_proto_goTypes = []any{
 	(Layer)(0),                  // 0: greave.v1.Layer
 	(UdpEncapType)(0),           // 1: greave.v1.UdpEncapType
-	(AdminState)(0),             // 2: greave.v1.AdminState
-	(*Tunnel)(nil),              // 3: greave.v1.Tunnel
-	(*TunnelLocal)(nil),         // 4: greave.v1.TunnelLocal
-	(*TunnelRemote)(nil),        // 5: greave.v1.TunnelRemote
-	(*TunnelKey)(nil),           // 6: greave.v1.TunnelKey
-	(*FixedKey)(nil),            // 7: greave.v1.FixedKey
-	(*TunnelChecksum)(nil),      // 8: greave.v1.TunnelChecksum
-	(*TunnelSequence)(nil),      // 9: greave.v1.TunnelSequence
-	(*TunnelTtl)(nil),           // 10: greave.v1.TunnelTtl
-	(*TunnelTos)(nil),           // 11: greave.v1.TunnelTos
-	(*UdpEncap)(nil),            // 12: greave.v1.UdpEncap
-	(*Route)(nil),               // 13: greave.v1.Route
-	(*Neighbour)(nil),           // 14: greave.v1.Neighbour
-	(*MssClamp)(nil),            // 15: greave.v1.MssClamp
-	(*Keepalive)(nil),           // 16: greave.v1.Keepalive
-	(Encap)(0),                  // 17: greave.v1.Encap
-	(Backend)(0),                // 18: greave.v1.Backend
-	(*Vlan)(nil),                // 19: greave.v1.Vlan
-	(*durationpb.Duration)(nil), // 20: google.protobuf.Duration
+	(ErspanDirection)(0),        // 2: greave.v1.ErspanDirection
+	(AdminState)(0),             // 3: greave.v1.AdminState
+	(*Tunnel)(nil),              // 4: greave.v1.Tunnel
+	(*TunnelLocal)(nil),         // 5: greave.v1.TunnelLocal
+	(*TunnelRemote)(nil),        // 6: greave.v1.TunnelRemote
+	(*TunnelKey)(nil),           // 7: greave.v1.TunnelKey
+	(*FixedKey)(nil),            // 8: greave.v1.FixedKey
+	(*TunnelChecksum)(nil),      // 9: greave.v1.TunnelChecksum
+	(*TunnelSequence)(nil),      // 10: greave.v1.TunnelSequence
+	(*TunnelTtl)(nil),           // 11: greave.v1.TunnelTtl
+	(*TunnelTos)(nil),           // 12: greave.v1.TunnelTos
+	(*UdpEncap)(nil),            // 13: greave.v1.UdpEncap
+	(*Route)(nil),               // 14: greave.v1.Route
+	(*Neighbour)(nil),           // 15: greave.v1.Neighbour
+	(*MssClamp)(nil),            // 16: greave.v1.MssClamp
+	(*Keepalive)(nil),           // 17: greave.v1.Keepalive
+	(*Erspan)(nil),              // 18: greave.v1.Erspan
+	(Encap)(0),                  // 19: greave.v1.Encap
+	(Backend)(0),                // 20: greave.v1.Backend
+	(*Vlan)(nil),                // 21: greave.v1.Vlan
+	(*durationpb.Duration)(nil), // 22: google.protobuf.Duration
 }
 var file_greave_v1_tunnel_proto_depIdxs = []int32{
 	0,  // 0: greave.v1.Tunnel.layer:type_name -> greave.v1.Layer
-	17, // 1: greave.v1.Tunnel.encap:type_name -> greave.v1.Encap
-	18, // 2: greave.v1.Tunnel.backend:type_name -> greave.v1.Backend
-	4,  // 3: greave.v1.Tunnel.local:type_name -> greave.v1.TunnelLocal
-	5,  // 4: greave.v1.Tunnel.remote:type_name -> greave.v1.TunnelRemote
-	6,  // 5: greave.v1.Tunnel.key:type_name -> greave.v1.TunnelKey
-	8,  // 6: greave.v1.Tunnel.checksum:type_name -> greave.v1.TunnelChecksum
-	9,  // 7: greave.v1.Tunnel.sequence:type_name -> greave.v1.TunnelSequence
-	10, // 8: greave.v1.Tunnel.ttl:type_name -> greave.v1.TunnelTtl
-	11, // 9: greave.v1.Tunnel.tos:type_name -> greave.v1.TunnelTos
-	12, // 10: greave.v1.Tunnel.udp_encap:type_name -> greave.v1.UdpEncap
-	19, // 11: greave.v1.Tunnel.vlan:type_name -> greave.v1.Vlan
-	13, // 12: greave.v1.Tunnel.routes:type_name -> greave.v1.Route
-	14, // 13: greave.v1.Tunnel.neighbours:type_name -> greave.v1.Neighbour
-	15, // 14: greave.v1.Tunnel.mss_clamp:type_name -> greave.v1.MssClamp
-	16, // 15: greave.v1.Tunnel.keepalive:type_name -> greave.v1.Keepalive
-	2,  // 16: greave.v1.Tunnel.admin:type_name -> greave.v1.AdminState
-	7,  // 17: greave.v1.TunnelKey.fixed:type_name -> greave.v1.FixedKey
-	1,  // 18: greave.v1.UdpEncap.type:type_name -> greave.v1.UdpEncapType
-	20, // 19: greave.v1.Keepalive.interval:type_name -> google.protobuf.Duration
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	19, // 1: greave.v1.Tunnel.encap:type_name -> greave.v1.Encap
+	20, // 2: greave.v1.Tunnel.backend:type_name -> greave.v1.Backend
+	5,  // 3: greave.v1.Tunnel.local:type_name -> greave.v1.TunnelLocal
+	6,  // 4: greave.v1.Tunnel.remote:type_name -> greave.v1.TunnelRemote
+	7,  // 5: greave.v1.Tunnel.key:type_name -> greave.v1.TunnelKey
+	9,  // 6: greave.v1.Tunnel.checksum:type_name -> greave.v1.TunnelChecksum
+	10, // 7: greave.v1.Tunnel.sequence:type_name -> greave.v1.TunnelSequence
+	11, // 8: greave.v1.Tunnel.ttl:type_name -> greave.v1.TunnelTtl
+	12, // 9: greave.v1.Tunnel.tos:type_name -> greave.v1.TunnelTos
+	13, // 10: greave.v1.Tunnel.udp_encap:type_name -> greave.v1.UdpEncap
+	21, // 11: greave.v1.Tunnel.vlan:type_name -> greave.v1.Vlan
+	14, // 12: greave.v1.Tunnel.routes:type_name -> greave.v1.Route
+	15, // 13: greave.v1.Tunnel.neighbours:type_name -> greave.v1.Neighbour
+	16, // 14: greave.v1.Tunnel.mss_clamp:type_name -> greave.v1.MssClamp
+	17, // 15: greave.v1.Tunnel.keepalive:type_name -> greave.v1.Keepalive
+	3,  // 16: greave.v1.Tunnel.admin:type_name -> greave.v1.AdminState
+	18, // 17: greave.v1.Tunnel.erspan:type_name -> greave.v1.Erspan
+	8,  // 18: greave.v1.TunnelKey.fixed:type_name -> greave.v1.FixedKey
+	1,  // 19: greave.v1.UdpEncap.type:type_name -> greave.v1.UdpEncapType
+	22, // 20: greave.v1.Keepalive.interval:type_name -> google.protobuf.Duration
+	2,  // 21: greave.v1.Erspan.direction:type_name -> greave.v1.ErspanDirection
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_greave_v1_tunnel_proto_init() }
@@ -1838,13 +2044,14 @@ func file_greave_v1_tunnel_proto_init() {
 		(*MssClamp_Fixed)(nil),
 	}
 	file_greave_v1_tunnel_proto_msgTypes[13].OneofWrappers = []any{}
+	file_greave_v1_tunnel_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_greave_v1_tunnel_proto_rawDesc), len(file_greave_v1_tunnel_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   14,
+			NumEnums:      4,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
