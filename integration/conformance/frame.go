@@ -61,6 +61,12 @@ func ping(from, to netip.Addr, mark []byte, size int) []byte {
 	return p
 }
 
+// tooLarge says whether a frame is the answer to an IPv4 packet that cannot be sent on: ICMP
+// 'fragmentation needed' (RFC 792), which some tunnels give.
+func tooLarge(frame []byte) bool {
+	return len(frame) > 36 && binary.BigEndian.Uint16(frame[12:]) == etherIPv4 && frame[23] == 1 && frame[34] == 3 && frame[35] == 4
+}
+
 // arp is a request or a reply of RFC 826.
 func arp(op uint16, fromMAC mac, from netip.Addr, toMAC mac, to netip.Addr) []byte {
 	p := []byte{0, 1, 8, 0, 6, 4, byte(op >> 8), byte(op)}

@@ -52,18 +52,13 @@ func (r *runner) run(t *testing.T, cells Cells) {
 			}
 		}
 	})
-	began := time.Now()
-	used := r.usedParts()
-	if err := r.offer(t.Context(), used); err != nil {
-		t.Fatal(err)
+	began, used := time.Now(), r.usedParts()
+	for _, step := range []func(context.Context, []*part) error{r.offer, r.populate, r.apply} {
+		if err := step(t.Context(), used); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("after %.1f s", time.Since(began).Seconds())
 	}
-	if err := r.populate(used); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.apply(t.Context(), used); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("documents in force after %.1f s", time.Since(began).Seconds())
 	for _, p := range used {
 		if !p.dumb && len(r.refused[p])+len(r.broken[p]) == 0 {
 			r.connect(t, p)
@@ -154,7 +149,7 @@ func reasonsOf(err error) (out []string) {
 }
 
 // populate makes the guests of the parts that were not refused.
-func (r *runner) populate(used []*part) error {
+func (r *runner) populate(_ context.Context, used []*part) error {
 	r.ends = map[string][]*end{}
 	for _, p := range used {
 		if len(r.refused[p]) > 0 {
