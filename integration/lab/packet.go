@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -19,14 +20,16 @@ type OuterPacket struct {
 	Fragment         bool   // part of a fragmented packet; a later part has no tunnel fields
 	SrcPort, DstPort uint16 // UDP
 
-	GREFlags    uint16 // first 16 bits, RFC 2784 and 2890: 0x8000 checksum, 0x2000 key, 0x1000 sequence
-	GREProtocol uint16 // 0x6558 for Ethernet
-	Checksum    *uint16
+	GREFlags    uint16  // first 16 bits, RFC 2784 and 2890: 0x8000 checksum, 0x2000 key, 0x1000 sequence
+	GREProtocol uint16  // 0x6558 for Ethernet
+	Checksum    *uint16 // of GRE or UDP; see ChecksumHolds
 	Key         *uint32
 	Sequence    *uint32
 
 	VNI   *uint32 // of VXLAN (UDP port 4789) and Geneve (6081)
 	Inner []byte  // what is behind the tunnel header, or behind the IP header when there is none
+
+	payload []byte // of the outer IP packet
 }
 
 var errShort = errors.New("frame is cut short")
@@ -50,7 +53,7 @@ func decodePcap(file []byte) ([]OuterPacket, error) {
 		if rest = rest[16:]; size > len(rest) {
 			break // the writer was stopped within a record
 		}
-		p, err := decodeFrame(rest[:size])
+		p, err := DecodeFrame(rest[:size])
 		if err != nil {
 			return packets, fmt.Errorf("decode frame %d: %w", len(packets), err)
 		}
@@ -63,7 +66,8 @@ func decodePcap(file []byte) ([]OuterPacket, error) {
 	return packets, nil
 }
 
-func decodeFrame(b []byte) (p OuterPacket, err error) {
+// DecodeFrame reads one Ethernet frame. One that is not IP has no Src.
+func DecodeFrame(b []byte) (p OuterPacket, err error) {
 	if len(b) < 14 {
 		return p, errShort
 	}
@@ -82,7 +86,7 @@ func decodeFrame(b []byte) (p OuterPacket, err error) {
 	if err != nil {
 		return p, err
 	}
-	p.Inner = b
+	p.Inner, p.payload = b, b
 	switch {
 	case p.Inner == nil: // a later fragment
 		return p, nil
@@ -156,6 +160,9 @@ func (p *OuterPacket) udp(b []byte) error {
 		return errShort
 	}
 	p.SrcPort, p.DstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	if sum := binary.BigEndian.Uint16(b[6:]); sum != 0 { // RFC 768: 0 is none
+		p.Checksum = &sum
+	}
 	p.Inner = b[8:]
 	if (p.DstPort == portVXLAN || p.DstPort == portGeneve) && len(b) >= 16 {
 		vni, header := binary.BigEndian.Uint32(b[12:])>>8, 16
@@ -165,4 +172,26 @@ func (p *OuterPacket) udp(b []byte) error {
 		p.VNI, p.Inner = &vni, b[min(header, len(b)):]
 	}
 	return nil
+}
+
+// ChecksumHolds says whether the packet has a checksum of GRE (RFC 2784 §2.3) or UDP (RFC 768) and
+// it is right. One of a local sender whose device computes checksums is not there yet.
+func (p OuterPacket) ChecksumHolds() bool {
+	if p.Checksum == nil {
+		return false
+	}
+	b := slices.Clone(p.payload)
+	if p.Proto == protoUDP {
+		src, dst := p.Src.AsSlice(), p.Dst.AsSlice()
+		b = slices.Concat(b, make([]byte, len(b)%2), src, dst, []byte{0, protoUDP}, binary.BigEndian.AppendUint16(nil, uint16(len(b))))
+	}
+	b = append(b, make([]byte, len(b)%2)...)
+	sum := uint32(0)
+	for i := 0; i < len(b); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return sum == 0xffff
 }

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"encoding/hex"
+	"strings"
 	"testing"
 )
 
@@ -33,7 +34,7 @@ func TestDecodeFrame(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := decodeFrame(b)
+			p, err := DecodeFrame(b)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,4 +57,27 @@ func FuzzDecodePcap(f *testing.F) {
 	frame, _ := hex.DecodeString("0200000000020200000000010800" + "4500002000000000402f0000c0000201c0000202" + "2000655800000005" + "aabbccdd")
 	f.Add(append(head, frame...))
 	f.Fuzz(func(_ *testing.T, file []byte) { _, _ = decodePcap(file) })
+}
+
+// TestChecksumHolds has sums computed by hand over RFC 2784's and RFC 768's ranges.
+func TestChecksumHolds(t *testing.T) {
+	const (
+		ether = "0200000000020200000000010800"
+		ends  = "c0000201" + "c0000202"
+		gre   = ether + "4500002200000000402f0000" + ends + "a0006558" + "4fe60000" + "00000005" + "aabb"
+		udp   = ether + "4500001e0000000040110000" + ends + "c000c001" + "000a" + "5118" + "aabb"
+	)
+	for frame, want := range map[string]bool{
+		gre: true, gre[:len(gre)-1] + "c": false,
+		udp: true, udp[:len(udp)-1] + "c": false, strings.Replace(udp, "5118", "0000", 1): false,
+	} {
+		b, err := hex.DecodeString(frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := DecodeFrame(b)
+		if err != nil || p.ChecksumHolds() != want {
+			t.Errorf("%s: %v, want %t (%v)", frame, p.ChecksumHolds(), want, err)
+		}
+	}
 }

@@ -30,10 +30,14 @@ type Program struct {
 // Boot is what one run of the guest does: its programs, one after the other.
 type Boot struct {
 	Programs  []Program // at most 28
+	Files     []File    // what the programs need besides
 	Artifacts string    // directory that what the programs left is unpacked into; "" for nowhere
 	Log       io.Writer // gets the console and all output as they come; nil for nowhere
 	Append    string    // more words for the kernel's command line
 }
+
+// File is a file of this machine that the guest has as /guest/NAME; it may be run there.
+type File struct{ Name, Path string }
 
 // Outcome is how a program ended.
 type Outcome struct {
@@ -55,7 +59,7 @@ const (
 // is not 0 is no error of Run; a kernel panic, a guest that ends before it has said how every
 // program ended, and the end of ctx are, and come with what is known until then.
 func (g *Guest) Run(ctx context.Context, b Boot) (map[string]Outcome, error) {
-	initrd, err := g.openInitrd(b.Programs)
+	initrd, err := g.openInitrd(b)
 	if err != nil {
 		return nil, fmt.Errorf("run guest: %w", err)
 	}
@@ -80,12 +84,12 @@ func (g *Guest) Run(ctx context.Context, b Boot) (map[string]Outcome, error) {
 	return out, nil
 }
 
-// openInitrd returns a file with the base archive and behind it one with the programs. The file has
+// openInitrd returns a file with the base archive and behind it one with the programs and files. The file has
 // no name any more, so that nothing is left of it even when this process is killed.
-func (g *Guest) openInitrd(programs []Program) (*os.File, error) {
+func (g *Guest) openInitrd(b Boot) (*os.File, error) {
 	var script strings.Builder
 	files := []file{{name: "guest/run", mode: typeFile | 0o755}}
-	for i, p := range programs {
+	for i, p := range b.Programs {
 		fmt.Fprintf(&script, "program %d %s /guest/%s", firstProgram+i, p.Name, p.Name)
 		for _, a := range p.Args {
 			script.WriteString(" '" + strings.ReplaceAll(a, "'", `'\''`) + "'")
@@ -94,6 +98,9 @@ func (g *Guest) openInitrd(programs []Program) (*os.File, error) {
 		files = append(files, copied(p.Path, "guest/"+p.Name))
 	}
 	files[0].data = script.String()
+	for _, f := range b.Files {
+		files = append(files, copied(f.Path, "guest/"+f.Name))
+	}
 	base, err := os.Open(g.base)
 	if err != nil {
 		return nil, err

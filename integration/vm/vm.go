@@ -3,7 +3,8 @@
 // this machine's own tools, under QEMU without hardware virtualisation. What it builds it keeps
 // under one directory, keyed by what went in. It is for tests and imports nothing of the product.
 //
-// The steps are Prepare, Compile and Guest.Run; what runs in the guest is in vm/guest.
+// The steps are Prepare, Compile, Build and Guest.Run; what runs in the guest is in vm/guest and in
+// conformance.
 package vm
 
 import (
@@ -98,6 +99,14 @@ func cachedArchive(dir string, files []file) (string, error) {
 func Compile(ctx context.Context, pkg, path string) error {
 	if _, err := run(ctx, []string{"CGO_ENABLED=0"}, "go", "test", "-c", "-o", path, pkg); err != nil {
 		return fmt.Errorf("compile guest tests: %w", err)
+	}
+	return nil
+}
+
+// Build builds a command into a static binary at path.
+func Build(ctx context.Context, pkg, path string) error {
+	if _, err := run(ctx, []string{"CGO_ENABLED=0"}, "go", "build", "-buildvcs=false", "-o", path, pkg); err != nil {
+		return fmt.Errorf("build %s for the guest: %w", pkg, err)
 	}
 	return nil
 }

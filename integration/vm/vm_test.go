@@ -11,10 +11,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/greave-sdn/greave/integration/conformance"
 )
 
-// suites are the packages whose tests run in the guest, all in one boot.
-var suites = []string{"./guest"}
+// suites are the packages whose tests run in the guest, all in one boot, and which of them.
+var suites = []struct{ pkg, run string }{{"./guest", "."}, {"../conformance", "^TestConformance$"}}
 
 const (
 	cache = "../../build/vm"
@@ -31,14 +33,19 @@ func TestGuest(t *testing.T) {
 	if err := os.RemoveAll(boot.Artifacts); err != nil {
 		t.Fatal(err)
 	}
-	for _, pkg := range suites {
-		name := filepath.Base(pkg)
+	for _, s := range suites {
+		name := filepath.Base(s.pkg)
 		path := filepath.Join(t.TempDir(), name)
-		if err := Compile(ctx, pkg, path); err != nil {
+		if err := Compile(ctx, s.pkg, path); err != nil {
 			t.Fatal(err)
 		}
 		// The test binary shall tell where it hangs before the guest is taken away.
-		boot.Programs = append(boot.Programs, Program{name, path, []string{"-test.v=test2json", "-test.timeout=" + (limit - time.Minute).String()}})
+		args := []string{"-test.v=test2json", "-test.timeout=" + (limit - time.Minute).String(), "-test.run=" + s.run}
+		boot.Programs = append(boot.Programs, Program{name, path, args})
+	}
+	boot.Files = []File{{"greaved", filepath.Join(t.TempDir(), "greaved")}}
+	if err := Build(ctx, "../../cmd/greaved", boot.Files[0].Path); err != nil {
+		t.Fatal(err)
 	}
 	began := time.Now()
 	outcomes, err := g.Run(ctx, boot)
@@ -48,6 +55,27 @@ func TestGuest(t *testing.T) {
 	}
 	if err != nil {
 		t.Error(err)
+	}
+	recordConformance(t, filepath.Join(boot.Artifacts, "conformance"))
+}
+
+// recordConformance holds docs/conformance.md to the columns that the guest left.
+func recordConformance(t *testing.T, dir string) {
+	for _, c := range conformance.Columns {
+		text, err := os.ReadFile(filepath.Join(dir, c.Name+".json"))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it does not run in the guest, or not yet, or has failed
+		}
+		var cells conformance.Cells
+		if err == nil {
+			err = json.Unmarshal(text, &cells)
+		}
+		if err == nil {
+			err = conformance.Record("../../docs/conformance.md", c.Name, cells)
+		}
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }
 
