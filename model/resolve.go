@@ -147,6 +147,7 @@ const (
 	NoticeDriverMissing   = "DRIVER_MISSING"
 	NoticeNoPermission    = "NO_PERMISSION"
 	NoticeNoRoute         = "NO_ROUTE_TO_PEER"
+	NoticeNoAddress       = "NO_LOCAL_ADDRESS"
 	NoticeRecursive       = "RECURSIVE_ROUTING"
 )
 

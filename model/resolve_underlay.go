@@ -92,7 +92,7 @@ func local(v Vtep, remote netip.Addr, f Facts) (netip.Addr, Notice) {
 				return a, Notice{}
 			}
 		}
-		return netip.Addr{}, Notice{Reason: NoticeNoSuchAddress, Message: fmt.Sprintf("device %s has no global %s address: add one with ip addr add", v.Device, family)}
+		return netip.Addr{}, Notice{Reason: NoticeNoAddress, Message: fmt.Sprintf("device %s has no global %s address: add one with ip addr add", v.Device, family)}
 	case v.Routed:
 		way, ok := f.Ways[WayAsk{Remote: remote, VRF: v.VRF, Netns: v.Netns}]
 		if !ok || !way.Source.IsValid() {

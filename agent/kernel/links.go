@@ -230,20 +230,7 @@ func (h *Host) updateLink(ctx context.Context, r rows.Row, changed map[string]st
 	kind := rows.Kinds[r.Fields[rows.FieldKind]]
 	ofKind := slices.ContainsFunc(kind.Attrs, func(a rows.Attr) bool { return in(a.Name) })
 	if ofKind {
-		only := in
-		if kind.Whole {
-			only = func(string) bool { return true }
-		}
-		var m message
-		m.header(ifinfo{index: int32(index)})
-		if err := s.putKind(ctx, &m, kind, r.Fields, false, only); err != nil {
-			return fmt.Errorf("%s: %w", op, err)
-		}
-		// Without it the driver works out one of its own.
-		if err := s.putGeneral(ctx, &m, r.Fields, func(f string) bool { return f == rows.FieldMTU }); err != nil {
-			return fmt.Errorf("%s: %w", op, err)
-		}
-		if err := s.change(ctx, op, unix.RTM_NEWLINK, 0, m); err != nil {
+		if err := s.updateKind(ctx, op, index, kind, r.Fields, changed); err != nil {
 			return err
 		}
 	}
@@ -265,6 +252,32 @@ func (h *Host) updateLink(ctx context.Context, r rows.Row, changed map[string]st
 			was = "pvid 1 untagged 1" // of a port that has just come
 		}
 		return s.setVLANs(ctx, op, index, was, r.Fields[rows.FieldVLANs])
+	}
+	return nil
+}
+
+// updateKind changes what the driver of a device knows of it.
+func (s *space) updateKind(ctx context.Context, op string, index int, kind rows.Kind, fields, changed map[string]string) error {
+	only := func(f string) bool { _, ok := changed[f]; return ok || kind.Whole }
+	steps := []map[string]string{fields}
+	if kind.First != nil {
+		if first := kind.First(fields, changed); first != nil {
+			steps = []map[string]string{first, fields}
+		}
+	}
+	for _, step := range steps {
+		var m message
+		m.header(ifinfo{index: int32(index)})
+		if err := s.putKind(ctx, &m, kind, step, false, only); err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+		// Without it the driver works out one of its own.
+		if err := s.putGeneral(ctx, &m, step, func(f string) bool { return f == rows.FieldMTU }); err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+		if err := s.change(ctx, op, unix.RTM_NEWLINK, 0, m); err != nil {
+			return err
+		}
 	}
 	return nil
 }

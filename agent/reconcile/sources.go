@@ -118,7 +118,13 @@ func portDeps(p model.Port) []model.Ref {
 }
 
 func tunnelDeps(t model.Tunnel) []model.Ref {
-	out := []model.Ref{{Kind: model.KindBridge, Name: t.Bridge}}
+	var out []model.Ref
+	if t.Bridge != "" {
+		out = append(out, model.Ref{Kind: model.KindBridge, Name: t.Bridge})
+	}
+	if t.Segment != "" {
+		out = append(out, model.Ref{Kind: model.KindSegment, Name: t.Segment})
+	}
 	if t.Vtep != "" {
 		out = append(out, model.Ref{Kind: model.KindVtep, Name: t.Vtep})
 	}

@@ -35,6 +35,12 @@ func TestGuest(t *testing.T) {
 	}
 	for _, s := range suites {
 		name := filepath.Base(s.pkg)
+		// GREAVE_VM=guest=^TestT4 runs those tests of that suite and no other, for work on one.
+		if one, run, chosen := strings.Cut(os.Getenv("GREAVE_VM"), "="); chosen && one != name {
+			continue
+		} else if chosen {
+			s.run = run
+		}
 		path := filepath.Join(t.TempDir(), name)
 		if err := Compile(ctx, s.pkg, path); err != nil {
 			t.Fatal(err)

@@ -40,6 +40,10 @@ type Kind struct {
 	Whole bool
 	// Module is what modprobe loads.
 	Module string
+	// First gives the fields to write before a change that the kernel does not
+	// take at once, from those wanted and the old values of those that change;
+	// nil: none. No First: any change is taken at once.
+	First func(want, was map[string]string) map[string]string
 }
 
 // Kinds lists every kind of link, by name.

@@ -10,7 +10,7 @@ var _ = register(Kind{Name: "geneve", Module: "geneve", Attrs: []Attr{ // linux/
 	{Name: "remote6", ID: 7, Form: IP6},
 	{Name: "udpcsum", ID: 8, Form: Bool, Default: "false", Fixed: true},
 	{Name: "udp6zerocsumtx", ID: 9, Form: Bool, Default: "false", Fixed: true},
-	{Name: "udp6zerocsumrx", ID: 10, Form: Bool, Default: "false", Fixed: true},
+	{Name: "udp6zerocsumrx", ID: 10, Form: Bool, Default: "true", Fixed: true}, // over IPv4 it says so too
 	{Name: "ttl inherit", ID: 12, Form: Bool, Default: "false"},
 	{Name: "df", ID: 13, Form: U8, Default: "1"}, // 0 unset, 1 set, 2 inherit
 }})

@@ -16,6 +16,6 @@ var _ = register(Kind{Name: "vxlan", Module: "vxlan", Attrs: []Attr{ // linux/if
 	{Name: "udp6zerocsumrx", ID: 20, Form: Bool, Default: "false", Fixed: true},
 	{Name: "gbp", ID: 23, Form: Flag, Default: "false", Fixed: true},
 	{Name: "external", ID: 25, Form: Bool, Default: "false", Fixed: true},
-	{Name: "ttl inherit", ID: 28, Form: Bool, Default: "false", Fixed: true},
+	{Name: "ttl inherit", ID: 28, Form: Flag, Default: "false", Fixed: true},
 	{Name: "df", ID: 29, Form: U8, Default: "1"}, // 0 unset, 1 set, 2 inherit
 }})

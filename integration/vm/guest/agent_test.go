@@ -96,7 +96,8 @@ func (a *agent) eventually(what string, ok func() bool) {
 	a.t.Helper()
 	for end := time.Now().Add(settle); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			a.t.Fatalf("%s: not within %v: %s", a.name, settle, what)
+			r, err := a.Plan(a.t.Context(), &greavev1.PlanRequest{})
+			a.t.Fatalf("%s: not within %v: %s; still planned: %v %v", a.name, settle, what, r, err)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func tunnelList(from, n int, options string) string {
 	b.WriteString("tunnels:\n")
 	for i := from; i < from+n; i++ {
 		fmt.Fprintf(&b, "- {name: t%d, local: {address: 192.0.2.1}, remote: {address: 192.0.2.2}, key: {fixed: {in: %d, out: %d}}, addresses: [10.100.%d.%d/30]%s}\n",
-			i, i+1, i+1, i/60, 4*(i%60)+1, options)
+			i, i+101, i+101, i/60, 4*(i%60)+1, options)
 	}
 	return b.String()
 }
@@ -183,7 +183,7 @@ func TestKernelOneBad(t *testing.T) {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = "theirs"
 		check(t, a.LinkAdd(&netlink.Gretun{LinkAttrs: attrs, Local: net.IPv4(192, 0, 2, 1), Remote: net.IPv4(192, 0, 2, 2),
-			IKey: uint32(bad + 1), OKey: uint32(bad + 1), IFlags: 0x2000, OFlags: 0x2000, PMtuDisc: 1}))
+			IKey: uint32(bad + 101), OKey: uint32(bad + 101), IFlags: 0x2000, OFlags: 0x2000, PMtuDisc: 1}))
 		r := a.try(tunnelList(0, 5, ""))
 		if len(r.NotRealised) != 1 || r.NotRealised[0].Name != fmt.Sprintf("t%d", bad) {
 			t.Errorf("with t%d bad: %v", bad, r.NotRealised)
