@@ -236,9 +236,10 @@ func (p *pass) diff(ctx context.Context) (plan.Plan, error) {
 // do carries out operations. One that the kernel refuses costs its object the
 // rest of its own, and no other object anything.
 func (p *pass) do(ctx context.Context, ops []plan.Op) (done []plan.Op, err error) {
-	again := false // something made room
+	again := false               // something made room
+	left := map[model.Ref]bool{} // objects that the next round goes on with
 	for _, o := range ops {
-		if _, refused := p.refused[o.Object]; refused && o.Stage == plan.StageAdd {
+		if _, refused := p.refused[o.Object]; (refused || left[o.Object]) && o.Stage == plan.StageAdd {
 			continue
 		}
 		err := p.cfg.Tables.Do(ctx, o)
@@ -249,6 +250,7 @@ func (p *pass) do(ctx context.Context, ops []plan.Op) (done []plan.Op, err error
 		case ctx.Err() != nil:
 			return done, fmt.Errorf("write the kernel's tables: %w", ctx.Err())
 		case IsGone(err): // it went away since it was read: the next round sees
+			left[o.Object] = true
 		default:
 			p.refused[o.Object] = notice(o, err)
 		}

@@ -179,7 +179,7 @@ func encodeKind(m *message, k rows.Kind, fields map[string]string, fresh bool, o
 				words[a.Of] |= uint64(a.Bit)
 			}
 		}
-		if !stated || !only(a.Name) || a.Form == rows.Bit || a.ID == 0 {
+		if !stated || !only(a.Name) || a.Form == rows.Bit || a.ID == 0 || fresh && a.Spare && value == a.Default {
 			continue
 		}
 		if skipTTL(k, a, fields) {

@@ -34,11 +34,16 @@ func DiffKernel(in KernelInput) Plan {
 	if d.Listed == nil {
 		d.Listed = func(rows.Key) bool { return false }
 	}
-	for _, w := range in.Want { // links first: rows on them follow what becomes of them
+	var links []rows.Row // first, bridges before their ports: rows on them follow what becomes of them
+	for _, w := range in.Want {
 		d.want[w.Key] = w
 		if w.Table == rows.Link {
-			d.link(w)
+			links = append(links, w)
 		}
+	}
+	slices.SortStableFunc(links, func(a, b rows.Row) int { return cmp.Compare(linkRank(&a), linkRank(&b)) })
+	for _, w := range links {
+		d.link(w)
 	}
 	for _, w := range in.Want {
 		if w.Table != rows.Link {
@@ -82,6 +87,9 @@ func (d *kernelDiffer) link(w rows.Row) {
 	case d.failed(w.Object):
 		d.blocked[at(w.Key)] = w.Object
 		return
+	case d.waits(w, device{w.Netns, w.Fields[rows.FieldMaster]}):
+		d.blocked[at(w.Key)] = w.Object
+		return
 	case w.Bound && !exists:
 		d.block(w, model.Notice{Reason: model.NoticeDeviceAbsent, Message: "the host has no device " + w.Link + " yet"})
 		return
@@ -109,6 +117,19 @@ func (d *kernelDiffer) link(w rows.Row) {
 		d.gone[at(w.Key)] = true
 	}
 	d.op(op)
+}
+
+// waits tells whether a row has to wait for a device of another object, and
+// says so.
+func (d *kernelDiffer) waits(w rows.Row, on device) bool {
+	ref, blocked := d.blocked[on]
+	if !blocked {
+		return false
+	}
+	if _, told := d.plan.Notices[w.Object]; !told && ref != w.Object {
+		d.plan.Notices[w.Object] = model.Notice{Reason: model.NoticeBlockedOn, Message: "waits for " + ref.String(), On: []model.Ref{ref}}
+	}
+	return true
 }
 
 func (d *kernelDiffer) block(w rows.Row, n model.Notice) {
@@ -223,16 +244,7 @@ func linkDisruption(list []Change) Disruption {
 
 // row plans a row of another table.
 func (d *kernelDiffer) row(w rows.Row) {
-	on, waits := d.blocked[d.carrier(w)]
-	switch {
-	case d.failed(w.Object):
-		return
-	case waits && on != w.Object:
-		if _, told := d.plan.Notices[w.Object]; !told {
-			d.plan.Notices[w.Object] = model.Notice{Reason: model.NoticeBlockedOn, Message: "waits for " + on.String(), On: []model.Ref{on}}
-		}
-		return
-	case waits:
+	if d.failed(w.Object) || d.waits(w, d.carrier(w)) {
 		return
 	}
 	have, exists := d.Have[w.Key]

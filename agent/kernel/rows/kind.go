@@ -29,6 +29,7 @@ type Attr struct {
 	Of, Bit int    // of Bit and KeyBE32: the attribute with the flags, and the flag
 	Default string // what the device has when a document says nothing
 	Fixed   bool   // the kernel changes it only by making the device anew
+	Spare   bool   // a kernel may lack it: a new device goes without while it has the default
 }
 
 // Kind is one driver of links, with all its attributes that greave writes.
