@@ -90,6 +90,9 @@ func (d *kernelDiffer) link(w rows.Row) {
 	case d.waits(w, device{w.Netns, w.Fields[rows.FieldMaster]}):
 		d.blocked[at(w.Key)] = w.Object
 		return
+	case d.missing(w) != "":
+		d.block(w, model.Notice{Reason: model.NoticeDeviceAbsent, Message: "the host has no device " + d.missing(w) + " yet"})
+		return
 	case w.Bound && !exists:
 		d.block(w, model.Notice{Reason: model.NoticeDeviceAbsent, Message: "the host has no device " + w.Link + " yet"})
 		return
@@ -130,6 +133,23 @@ func (d *kernelDiffer) waits(w rows.Row, on device) bool {
 		d.plan.Notices[w.Object] = model.Notice{Reason: model.NoticeBlockedOn, Message: "waits for " + ref.String(), On: []model.Ref{ref}}
 	}
 	return true
+}
+
+// missing is a device that a link needs and the host has not: a VRF, the device
+// that outer packets leave by.
+func (d *kernelDiffer) missing(w rows.Row) string {
+	for _, f := range []string{rows.FieldMaster, "dev"} {
+		name := w.Fields[f]
+		k := rows.Key{Netns: w.Netns, Table: rows.Link, Link: name}
+		if under, apart := w.Fields[rows.FieldUnderlay]; apart && f == "dev" {
+			k.Netns = under
+		}
+		_, wanted := d.want[k]
+		if _, exists := d.Have[k]; name != "" && !wanted && !exists {
+			return name
+		}
+	}
+	return ""
 }
 
 func (d *kernelDiffer) block(w rows.Row, n model.Notice) {

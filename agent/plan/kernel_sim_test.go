@@ -42,6 +42,18 @@ func (h *kernelHost) resolve(s model.HostState) model.Resolved {
 			f.Devices[k.Link] = model.Device{Name: k.Link, MTU: 1500}
 		}
 	}
+	for _, t := range union.Tunnels {
+		for name, kind := range map[string]string{t.VRF: "vrf", t.Device: "veth"} {
+			if _, there := h.rows[linkKey(name)]; name != "" && !there {
+				h.device(name, kind, nil)
+			}
+		}
+	}
+	for _, v := range union.Vteps {
+		if _, there := h.rows[linkKey(v.VRF)]; v.VRF != "" && !there {
+			h.device(v.VRF, "vrf", nil)
+		}
+	}
 	for name := range f.Devices {
 		if _, there := h.rows[linkKey(name)]; !there {
 			h.device(name, "veth", nil)
