@@ -117,7 +117,7 @@ func Asks(s HostState, c Choice) []WayAsk {
 	bridges, segments := byName(s.Bridges), byName(s.Segments)
 	peers, vteps := byName(s.Peers), byName(s.Vteps)
 	for _, t := range s.Tunnels {
-		if on, _ := c.Tunnel(t, bridges, segments); on == BackendKernel && t.Far == FarFixed {
+		if on, _ := c.Tunnel(t, bridges, segments); on == BackendKernel {
 			add(t.ask(vteps, peers))
 		}
 	}
@@ -142,8 +142,12 @@ func (t Tunnel) vtep(vteps map[string]Vtep, peers map[string]Peer) (Vtep, bool) 
 	return v, ok
 }
 
+// ask is for the route to the tunnel's far end, or to the first of several.
 func (t Tunnel) ask(vteps map[string]Vtep, peers map[string]Peer) WayAsk {
 	_, remote := t.Ends(vteps, peers)
+	if t.Far != FarFixed && len(t.Neighbours) > 0 {
+		remote = t.Neighbours[0].Underlay
+	}
 	v, _ := t.vtep(vteps, peers)
 	return WayAsk{Remote: remote, VRF: v.VRF, Netns: v.Netns, Device: t.Device}
 }

@@ -198,7 +198,7 @@ func (t Tunnel) checkPlace(c *checker, path string) {
 		c.add(path+".segment", t.Segment, ReasonConflict, "stands beside a bridge, and a tunnel is in one of the two", "keep one")
 	}
 	if t.Backend != 0 && t.Backend != BackendAuto && t.Backend != backend {
-		c.add(path+".backend", t.Backend.String(), ReasonConflict, fmt.Sprintf("does not fit: the tunnel is for %s, as %s", backend, why), "leave it out, or state the backend of the bridge")
+		c.add(path+".backend", t.Backend.String(), ReasonConflict, fmt.Sprintf("does not fit: the tunnel is for %s (%s)", backend, why), "leave it out, or state the backend of the bridge")
 	}
 	c.netns(path+".netns", t.Netns)
 	if t.Netns != "" && (t.Bridge != "" || t.Segment != "") {

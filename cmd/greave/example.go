@@ -18,7 +18,6 @@ import (
 
 // laterKinds are examples of what the agent does not build yet.
 var laterKinds = map[string]string{
-	"hub":   "hubs (point to multipoint) are not supported yet; see 'greave example segment' for many peers",
 	"patch": "patch ports are not supported yet; make them with ovs-vsctl",
 }
 
@@ -31,8 +30,9 @@ func (a *app) exampleCmd() *cobra.Command {
   tunnel   a GRE tunnel on a bridge of its own
   segment  a layer 2 network across hosts
   l3       a GRE tunnel of the kernel that carries IP packets, with a route
+  hub      a GRE device of the kernel with many far ends
 The far end is an address kept for documentation; put the real one there. The
-kinds hub and patch come later.`,
+kind patch comes later.`,
 		Example:   "  greave example tunnel > host.yaml\n  greave apply -f host.yaml",
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: []string{"tunnel", "segment", "l3", "hub", "patch"},
@@ -46,7 +46,7 @@ func (a *app) example(ctx context.Context, kind, local string) error {
 	if why := laterKinds[kind]; why != "" {
 		return errors.New(why)
 	}
-	text := map[string]string{"tunnel": tunnelExample, "segment": segmentExample, "l3": l3Example}[kind]
+	text := map[string]string{"tunnel": tunnelExample, "segment": segmentExample, "l3": l3Example, "hub": hubExample}[kind]
 	if text == "" {
 		return fmt.Errorf("example %q is not known: say tunnel, segment, l3, hub or patch", kind)
 	}
@@ -55,11 +55,13 @@ func (a *app) example(ctx context.Context, kind, local string) error {
 		return err
 	}
 	host := ""
-	if name := a.hostName(ctx); name != "" {
+	status := a.hostStatus(ctx)
+	if name := status.GetHost(); name != "" {
 		host = fmt.Sprintf("host: %q\n", name)
 	}
 	datapath := map[string]string{}
-	if _, err := os.Stat(filepath.Join(a.sys, "module/openvswitch")); errors.Is(err, os.ErrNotExist) {
+	kernel := status.GetOvs().GetState() == greavev1.OvsState_OVS_STATE_ABSENT // its bridges have no datapath to choose
+	if _, err := os.Stat(filepath.Join(a.sys, "module/openvswitch")); errors.Is(err, os.ErrNotExist) && !kernel {
 		const why = "datapath: netdev  # this host has no openvswitch kernel module"
 		datapath["tunnel"] = "    " + why + "\n"
 		datapath["segment"] = "bridges:\n  - name: br-greave\n    " + why + "\n"
@@ -98,6 +100,20 @@ tunnels:
       - {destination: 203.0.113.0/24, via: 100.64.7.2}  # the network behind the far end
 `
 
+const hubExample = `# One GRE device to many far ends, and which underlay address each overlay address is at.
+HOST
+tunnels:
+  - name: hub-example
+    layer: l3
+    encap: gre
+    local: {address: LOCAL}
+    remote: {any: true}
+    key: {fixed: {in: 7, out: 7}}
+    addresses: [100.64.8.1/24]
+    neighbours:  # one for each far end
+      - {overlay: 100.64.8.2, underlay: REMOTE}
+`
+
 const segmentExample = `# A layer 2 network across hosts, carried by the bridge br-greave.
 HOST
 vteps:
@@ -120,20 +136,20 @@ peers:
 #     attachments: [{segment: example}]
 `
 
-// hostName is what the agent calls this host; empty when it does not answer,
-// and a document without it is for any host.
-func (a *app) hostName(ctx context.Context) string {
+// hostStatus is what the agent says of this host; empty when it does not
+// answer: a document without a name is for any host.
+func (a *app) hostStatus(ctx context.Context) *greavev1.HostStatus {
 	c, err := a.connect()
 	if err != nil {
-		return ""
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(a.timeout, 3*time.Second))
 	defer cancel()
 	resp, err := c.state.Get(ctx, &greavev1.GetRequest{})
 	if err != nil {
-		return ""
+		return nil
 	}
-	return resp.GetStatus().GetHost()
+	return resp.GetStatus()
 }
 
 // underlayAddr is the given address, else the source of the default route, else
