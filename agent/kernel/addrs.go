@@ -1,33 +1,31 @@
 package kernel
 
 import (
-	"context"
 	"encoding/binary"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/greave-sdn/greave/agent/kernel/rows"
+	"github.com/greave-sdn/greave/agent/plan"
 )
 
-// ifaProto is IFA_PROTO, of Linux 5.18; older kernels pass over it.
-const ifaProto = 11
+const ifaProto = 11 // IFA_PROTO, Linux 5.18 and later; older kernels overlook it
 
 // ifaddr is struct ifaddrmsg.
 type ifaddr struct {
 	family, bits, flags, scope uint8
-	index                      uint32
+	index                      int32
 }
 
-func (i ifaddr) bytes() []byte {
-	return binary.NativeEndian.AppendUint32([]byte{i.family, i.bits, i.flags, i.scope}, i.index)
+func (a ifaddr) bytes() []byte {
+	return binary.NativeEndian.AppendUint32([]byte{a.family, a.bits, a.flags, a.scope}, uint32(a.index))
 }
 
-// addrs lists the addresses of the devices that are of interest.
-func (s *space) addrs(ctx context.Context, on map[int]rows.Row, out map[rows.Key]rows.Row) error {
+func (r *reader) readAddresses(sp *space) error {
 	var m message
 	m.header(ifaddr{})
-	answer, err := s.route(ctx, "list addresses", unix.RTM_GETADDR, unix.NLM_F_DUMP, m)
+	answer, err := sp.dump(r.ctx, "addresses", unix.RTM_GETADDR, m)
 	if err != nil {
 		return err
 	}
@@ -35,38 +33,50 @@ func (s *space) addrs(ctx context.Context, on map[int]rows.Row, out map[rows.Key
 		if len(b) < unix.SizeofIfAddrmsg {
 			continue
 		}
-		link, of := on[int(number(b[4:8]))]
-		at := byID(b[unix.SizeofIfAddrmsg:])
-		local := at[unix.IFA_LOCAL]
-		if local == nil {
-			local = at[unix.IFA_ADDRESS]
-		}
-		a, ok := netip.AddrFromSlice(local)
-		if !of || !ok {
+		l := r.concerned(sp, int(binary.NativeEndian.Uint32(b[4:])))
+		if l == nil {
 			continue
 		}
-		k := rows.Key{Netns: s.name, Table: rows.Address, Link: link.Link, ID: netip.PrefixFrom(a, int(b[1])).String()}
-		out[k] = rows.Row{Key: k, Owned: link.Owned && number(at[ifaProto]) == rows.Protocol, Object: link.Object, Fields: map[string]string{}}
+		found := byID(b[unix.SizeofIfAddrmsg:])
+		own := found[unix.IFA_LOCAL] // IFA_ADDRESS is the far end of a link that has one
+		if own == nil {
+			own = found[unix.IFA_ADDRESS]
+		}
+		addr, ok := netip.AddrFromSlice(own)
+		if !ok {
+			continue
+		}
+		r.add(rows.Row{
+			Key:    rows.Key{Netns: sp.name, Table: rows.Address, Link: l.name, ID: netip.PrefixFrom(addr, int(b[1])).String()},
+			Fields: map[string]string{},
+			Owned:  number(found[ifaProto]) == rows.Protocol,
+		})
 	}
 	return nil
 }
 
-func (s *space) changeAddr(ctx context.Context, op string, typ, flags int, r rows.Row) error {
-	p, err := netip.ParsePrefix(r.ID)
+// address writes an address. One of IPv6 is used at once: a tunnel has no neighbours that could
+// answer a duplicate's probe, and a daemon that binds to it must not have to wait.
+func (w *writer) address(v plan.Verb) error {
+	p, err := netip.ParsePrefix(w.row.ID)
+	if err != nil {
+		return w.invalid(err)
+	}
+	index, err := w.device()
 	if err != nil {
 		return err
 	}
-	index, err := s.device(ctx, r.Link)
-	if err != nil {
-		return err
+	a := ifaddr{family: family(p.Addr()), bits: uint8(p.Bits()), index: index}
+	if v != plan.Delete && p.Addr().Is6() {
+		a.flags = unix.IFA_F_NODAD
 	}
 	var m message
-	m.header(ifaddr{family: family(p.Addr()), bits: uint8(p.Bits()), index: uint32(index)})
+	m.header(a)
 	m.put(unix.IFA_LOCAL, p.Addr().AsSlice())
 	m.put(unix.IFA_ADDRESS, p.Addr().AsSlice())
-	m.u8(ifaProto, rows.Protocol)
-	if p.Addr().Is6() { // nobody else has it: there is no wait for an answer
-		m.u32(unix.IFA_FLAGS, unix.IFA_F_NODAD)
+	if v == plan.Delete {
+		return w.change(unix.RTM_DELADDR, 0, m)
 	}
-	return s.change(ctx, op, typ, flags, m)
+	m.u8(ifaProto, rows.Protocol)
+	return w.change(unix.RTM_NEWADDR, createFlags(v), m)
 }

@@ -123,6 +123,9 @@ func decodeKind(k rows.Kind, data map[int][]byte, device func(index int) string)
 	for _, a := range k.Attrs {
 		out[a.Name] = decode(a, data, device)
 	}
+	if out["ttl inherit"] == "true" {
+		out["ttl"] = "0" // the kernel may remember another one, which counts no more
+	}
 	return out
 }
 
@@ -164,8 +167,8 @@ func decode(a rows.Attr, data map[int][]byte, device func(int) string) string {
 }
 
 // encodeKind puts the attributes of IFLA_INFO_DATA for which only says yes. Where fresh is set,
-// what is empty is left out, which makes it zero; else it is written as zero. Flag words are written
-// when any of their flags is.
+// what is empty is left out, which makes it zero; else it is written as zero. Words of flags are
+// always written: only kinds whose changes are whole have any.
 func encodeKind(m *message, k rows.Kind, fields map[string]string, fresh bool, only func(string) bool, device func(string) (int, error)) error {
 	words, touched := map[int]uint64{}, []int{}
 	for _, a := range k.Attrs {
@@ -174,10 +177,7 @@ func encodeKind(m *message, k rows.Kind, fields map[string]string, fresh bool, o
 			if _, known := words[a.Of]; !known {
 				touched = append(touched, a.Of)
 			}
-			words[a.Of] |= 0
-			if a.Form == rows.Bit && value == "true" || a.Form == rows.KeyBE32 && value != "" {
-				words[a.Of] |= uint64(a.Bit)
-			}
+			words[a.Of] |= flagOf(a, value)
 		}
 		if !stated || !only(a.Name) || a.Form == rows.Bit || a.ID == 0 || fresh && a.Spare && value == a.Default {
 			continue
@@ -201,6 +201,13 @@ func encodeKind(m *message, k rows.Kind, fields map[string]string, fresh bool, o
 		}
 	}
 	return nil
+}
+
+func flagOf(a rows.Attr, value string) uint64 {
+	if a.Form == rows.Bit && value == "true" || a.Form == rows.KeyBE32 && value != "" {
+		return uint64(a.Bit)
+	}
+	return 0
 }
 
 // skipTTL leaves out one of the two attributes of a TTL: geneve_nl2info looks at IFLA_GENEVE_TTL

@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -27,11 +28,13 @@ const (
 
 // Host reads and writes the kernel's tables. Its methods may be used by several goroutines.
 type Host struct {
-	mu      sync.Mutex
-	spaces  map[string]*space        // by name; "": greaved's own
-	home    netns.NsHandle           // own namespace, where it is not that of the process
-	watched atomic.Pointer[[]string] // namespaces
-	changed chan struct{}            // that list is another one now
+	mu       sync.Mutex
+	spaces   map[string]*space // by name; "": greaved's own
+	home     netns.NsHandle    // own namespace, where it is not that of the process
+	interest atomic.Pointer[interest]
+	changed  chan struct{} // the namespaces of interest may be others now
+	// eventBuffer is other than the usual one in tests.
+	eventBuffer int
 }
 
 // NewHost returns a host that is not connected yet; what is needed is opened by need.
@@ -66,6 +69,7 @@ func netnsPath(name string) string { return filepath.Join(netnsDir, name) }
 type space struct {
 	name    string
 	id      identity
+	home    netns.NsHandle // of the own namespace, where that is not the process's
 	sockets map[int]*nl.SocketHandle
 	index   map[string]int // devices, by name, as far as they were read or looked up
 }
@@ -88,7 +92,7 @@ func (h *Host) space(name string) (*space, error) {
 		}
 		h.forget(name)
 	}
-	s = &space{name: name, id: id, sockets: map[int]*nl.SocketHandle{}, index: map[string]int{}}
+	s = &space{name: name, id: id, home: h.home, sockets: map[int]*nl.SocketHandle{}, index: map[string]int{}}
 	err := h.inside(name, func() error {
 		return errors.Join(s.open(unix.NETLINK_ROUTE), s.open(unix.NETLINK_GENERIC))
 	})
@@ -98,6 +102,18 @@ func (h *Host) space(name string) (*space, error) {
 	}
 	h.spaces[name] = s
 	return s, nil
+}
+
+// handle returns a descriptor of the namespace, which the caller closes.
+func (s *space) handle() (netns.NsHandle, error) {
+	switch {
+	case s.name != "":
+		return netns.GetFromName(s.name)
+	case s.home.IsOpen():
+		fd, err := unix.Dup(int(s.home))
+		return netns.NsHandle(fd), err
+	}
+	return netns.GetFromPid(os.Getpid())
 }
 
 // forget closes the sockets of a namespace: an open one keeps a namespace alive, with all its
@@ -224,23 +240,8 @@ func (s *space) device(ctx context.Context, name string) (int, error) {
 	return 0, newError("find device "+name, unix.ENODEV)
 }
 
-// withNetns gives f an open namespace; "" is greaved's own.
-func (h *Host) withNetns(name string, f func(fd int) error) error {
-	if name == "" {
-		here, err := netns.Get()
-		if err != nil {
-			return namespaceError(name, err)
-		}
-		defer here.Close()
-		return f(int(here))
-	}
-	to, err := netns.GetFromName(name)
-	if err != nil {
-		return namespaceError(name, err)
-	}
-	defer to.Close()
-	return f(int(to))
-}
+// noNamespace tells whether err says that there is no such namespace.
+func noNamespace(err error) bool { return errors.Is(err, os.ErrNotExist) }
 
 // opText names an operation on a row.
 func opText(verb string, k rows.Key) string { return verb + " " + k.String() }

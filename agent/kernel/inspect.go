@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/greave-sdn/greave/agent/kernel/rows"
 	"github.com/greave-sdn/greave/agent/reconcile"
 	"github.com/greave-sdn/greave/model"
@@ -35,4 +37,38 @@ func (b *Backend) Inspect(ctx context.Context, want model.Resolved, bind *openfl
 		return in, fmt.Errorf("read counters: %w", err)
 	}
 	return in, nil
+}
+
+// Counters reads those of all devices of the namespaces.
+func (h *Host) Counters(ctx context.Context, list []string) (map[LinkAt]Counters, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := map[LinkAt]Counters{}
+	for _, name := range list {
+		s, err := h.space(name)
+		if noNamespace(err) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		var m message
+		m.header(ifinfo{})
+		answer, err := s.dump(ctx, "counters", unix.RTM_GETLINK, m)
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range answer {
+			at := byID(b[min(len(b), unix.SizeofIfInfomsg):])
+			stats := at[unix.IFLA_STATS64]
+			if len(stats) < 64 {
+				continue
+			}
+			n := func(i int) uint64 { return number(stats[8*i : 8*i+8]) } // struct rtnl_link_stats64
+			out[LinkAt{name, cString(at[unix.IFLA_IFNAME])}] = Counters{
+				RxPackets: n(0), TxPackets: n(1), RxBytes: n(2), TxBytes: n(3),
+				RxErrors: n(4), TxErrors: n(5), RxDropped: n(6), TxDropped: n(7),
+			}
+		}
+	}
+	return out, nil
 }

@@ -2,206 +2,107 @@ package kernel
 
 import (
 	"context"
-	"errors"
-	"os"
-	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/greave-sdn/greave/agent/kernel/rows"
-	"github.com/greave-sdn/greave/agent/plan"
 	"github.com/greave-sdn/greave/model"
 )
 
-// LinkAt is a device by namespace and name.
+// LinkAt is a device of a namespace.
 type LinkAt struct{ Netns, Name string }
 
 // Scope says what a reading must hold.
 type Scope struct {
 	Owner model.Owner
-	Netns []string // names under /run/netns besides greaved's own; one that is not there has nothing
+	// Netns are names under /run/netns besides greaved's own namespace, which is always read. One that
+	// does not exist has no rows.
+	Netns []string
+	// Links are wanted devices, made or bound: the tables of these are read too.
 	Links map[LinkAt]bool
-	// Listed tells of a row without a mark whether greave made it.
+	// Listed says which rows of tables without a mark are greave's; nil: none.
 	Listed func(rows.Key) bool
 }
 
-// Read reads all devices, and the other tables as far as they are of greave's devices and of
-// s.Links: a full table of somebody else's routes or neighbours costs nothing.
+// reader is one reading.
+type reader struct {
+	Scope
+	ctx    context.Context
+	spaces []*space
+	links  map[string]map[int]*link // by namespace and index
+	out    map[rows.Key]rows.Row
+}
+
+// Read reads all links of the namespaces, the tables of those that are greave's or wanted, greave's
+// routes and all FOU ports. Each table is one dump a namespace.
 func (h *Host) Read(ctx context.Context, s Scope) (map[rows.Key]rows.Row, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s.Listed == nil {
-		s.Listed = func(rows.Key) bool { return false }
-	}
-	out := map[rows.Key]rows.Row{}
-	watched := []string{""}
+	r := &reader{Scope: s, ctx: ctx, links: map[string]map[int]*link{}, out: map[rows.Key]rows.Row{}}
 	for _, name := range append([]string{""}, s.Netns...) {
-		space, err := h.space(name)
-		if name != "" && errors.Is(err, os.ErrNotExist) {
+		sp, err := h.space(name)
+		if noNamespace(err) || r.links[name] != nil {
 			continue
-		}
-		if err != nil {
+		} else if err != nil {
 			return nil, err
 		}
-		if err := h.readSpace(ctx, space, s, out); err != nil {
+		r.spaces = append(r.spaces, sp)
+		if r.links[name], err = dumpLinks(ctx, sp); err != nil {
 			return nil, err
-		}
-		if name != "" {
-			watched = append(watched, name)
 		}
 	}
-	slices.Sort(watched)
-	h.watch(slices.Compact(watched))
-	return out, nil
+	for _, sp := range r.spaces {
+		if err := r.readSpace(sp); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.readFOU(); err != nil {
+		return nil, err
+	}
+	h.setInterest(r)
+	return r.out, nil
 }
 
-func (h *Host) readSpace(ctx context.Context, s *space, scope Scope, out map[rows.Key]rows.Row) error {
-	links, names, err := s.links(ctx, scope.Owner)
-	if err != nil {
+func (r *reader) readSpace(sp *space) error {
+	if err := r.readLinks(sp); err != nil {
 		return err
 	}
-	on := map[int]rows.Row{}
-	for i, name := range names {
-		r := links[rows.Key{Netns: s.name, Table: rows.Link, Link: name}]
-		if r.Owned || scope.Links[LinkAt{s.name, name}] {
-			on[i] = r
-		}
+	concerned := false
+	for _, l := range r.links[sp.name] {
+		concerned = concerned || l.tables
 	}
-	for k, r := range links {
-		out[k] = r
-	}
-	if len(on) > 0 {
-		for _, read := range []func() error{
-			func() error { return s.addrs(ctx, on, out) },
-			func() error { return s.neighs(ctx, on, out) },
-			func() error { return s.fdb(ctx, on, scope.Listed, out) },
-			func() error { return s.routes(ctx, links, names, out) },
-		} {
-			if err := read(); err != nil {
+	if concerned {
+		for _, read := range []func(*space) error{r.readAddresses, r.readNeighbours, r.readFDB} {
+			if err := read(sp); err != nil {
 				return err
 			}
 		}
 	}
-	return h.fous(s.name, scope.Listed, out)
+	return r.readRoutes(sp)
 }
 
-// Do carries out one operation on one row.
-func (h *Host) Do(ctx context.Context, o plan.Op) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	r := *o.Row
-	switch o.Verb {
-	case plan.Create:
-		return h.create(ctx, r)
-	case plan.Recreate:
-		if err := h.remove(ctx, r); err != nil && !IsGone(err) {
-			return err
-		}
-		return h.create(ctx, r)
-	case plan.Delete:
-		return h.remove(ctx, r)
+// concerned returns the device whose tables are read, or nil.
+func (r *reader) concerned(sp *space, index int) *link {
+	if l := r.links[sp.name][index]; l != nil && l.tables {
+		return l
 	}
-	if r.Table == rows.Link {
-		changed := map[string]string{}
-		for _, c := range o.Changes {
-			changed[c.Field] = c.Old
-		}
-		return h.updateLink(ctx, r, changed)
-	}
-	return h.replace(ctx, r)
+	return nil
 }
 
-func (h *Host) create(ctx context.Context, r rows.Row) error {
-	if r.Table == rows.Link {
-		return h.createLink(ctx, r)
+func (r *reader) listed(k rows.Key) bool { return r.Listed != nil && r.Listed(k) }
+
+func (r *reader) add(row rows.Row) { r.out[row.Key] = row }
+
+// dump asks for a whole table.
+func (sp *space) dump(ctx context.Context, what string, typ int, payload []byte) ([][]byte, error) {
+	op := "read " + what
+	if sp.name != "" {
+		op += " of namespace " + sp.name
 	}
-	return h.write(ctx, "create", r, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+	return sp.route(ctx, op, typ, unix.NLM_F_DUMP, payload)
 }
 
-func (h *Host) replace(ctx context.Context, r rows.Row) error {
-	if r.Table == rows.FOU { // its type is fixed
-		if err := h.remove(ctx, r); err != nil && !IsGone(err) {
-			return err
-		}
-		return h.create(ctx, r)
-	}
-	return h.write(ctx, "update", r, unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
-}
-
-// write makes a row that is no link, or puts it in place of one of its key.
-func (h *Host) write(ctx context.Context, verb string, r rows.Row, flags int) error {
-	op := opText(verb, r.Key)
-	if r.Table == rows.FOU {
-		return h.changeFOU(op, true, r)
-	}
-	s, err := h.space(r.Netns)
-	if err != nil {
-		return err
-	}
-	switch r.Table {
-	case rows.Address:
-		return s.changeAddr(ctx, op, unix.RTM_NEWADDR, flags, r)
-	case rows.Neighbour:
-		return s.changeNeigh(ctx, op, unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, r) // one that was resolved becomes permanent
-	case rows.FDB:
-		return s.changeFDB(ctx, op, unix.RTM_NEWNEIGH, r)
-	}
-	return s.changeRoute(ctx, op, unix.RTM_NEWROUTE, flags, r)
-}
-
-func (h *Host) remove(ctx context.Context, r rows.Row) error {
-	op := opText("delete", r.Key)
-	if r.Table == rows.FOU {
-		return h.changeFOU(op, false, r)
-	}
-	s, err := h.space(r.Netns)
-	if err != nil {
-		return err
-	}
-	switch r.Table {
-	case rows.Link:
-		return s.deleteLink(ctx, r)
-	case rows.Address:
-		return s.changeAddr(ctx, op, unix.RTM_DELADDR, 0, r)
-	case rows.Neighbour:
-		return s.changeNeigh(ctx, op, unix.RTM_DELNEIGH, 0, r)
-	case rows.FDB:
-		return s.changeFDB(ctx, op, unix.RTM_DELNEIGH, r)
-	}
-	return s.changeRoute(ctx, op, unix.RTM_DELROUTE, 0, r)
-}
-
-// Counters reads those of all devices of the namespaces.
-func (h *Host) Counters(ctx context.Context, list []string) (map[LinkAt]Counters, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	out := map[LinkAt]Counters{}
-	for _, name := range list {
-		s, err := h.space(name)
-		if name != "" && errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		var m message
-		m.header(ifinfo{})
-		answer, err := s.route(ctx, "list devices", unix.RTM_GETLINK, unix.NLM_F_DUMP, m)
-		if err != nil {
-			return nil, err
-		}
-		for _, b := range answer {
-			at := byID(b[min(len(b), unix.SizeofIfInfomsg):])
-			stats := at[unix.IFLA_STATS64]
-			if len(stats) < 64 {
-				continue
-			}
-			n := func(i int) uint64 { return number(stats[8*i : 8*i+8]) } // struct rtnl_link_stats64
-			out[LinkAt{name, cString(at[unix.IFLA_IFNAME])}] = Counters{
-				RxPackets: n(0), TxPackets: n(1), RxBytes: n(2), TxBytes: n(3),
-				RxErrors: n(4), TxErrors: n(5), RxDropped: n(6), TxDropped: n(7),
-			}
-		}
-	}
-	return out, nil
+func decimal[T ~int | ~int32 | ~uint16 | ~uint32 | ~uint64](v T) string {
+	return strconv.FormatInt(int64(v), 10)
 }

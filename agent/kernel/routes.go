@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -11,16 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/greave-sdn/greave/agent/kernel/rows"
+	"github.com/greave-sdn/greave/agent/plan"
 )
 
-// Attributes of a lightweight tunnel (linux/lwtunnel.h); the numbers are one set for ip and ip6.
-const (
-	lwtIP, lwtIP6 = 2, 4 // LWTUNNEL_ENCAP_*
-
-	lwtID, lwtDst, lwtTTL, lwtTOS, lwtFlags = 1, 2, 4, 5, 6
-
-	lwtKey = 0x0004 // TUNNEL_KEY, in network order
-)
+// Attributes of routes that package unix lacks, or that are short enough to stand here
+// (linux/rtnetlink.h).
+const rtaVia, rtaEncapType, rtaEncap = 18, 21, 22
 
 // rtmsg is struct rtmsg.
 type rtmsg struct {
@@ -31,156 +26,173 @@ func (r rtmsg) bytes() []byte {
 	return []byte{r.family, r.bits, 0, 0, r.table, r.protocol, r.scope, r.typ, 0, 0, 0, 0}
 }
 
-// routes lists greave's routes in every table: the kernel leaves out those of other protocols.
-func (s *space) routes(ctx context.Context, links map[rows.Key]rows.Row, names map[int]string, out map[rows.Key]rows.Row) error {
-	for _, fam := range []uint8{unix.AF_INET, unix.AF_INET6} {
+// readRoutes reads greave's routes of all tables: the kernel looks at the protocol, as it does of
+// requests of strictly checked sockets.
+func (r *reader) readRoutes(sp *space) error {
+	for _, af := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		var m message
-		m.header(rtmsg{family: fam, protocol: rows.Protocol})
-		answer, err := s.route(ctx, "list routes", unix.RTM_GETROUTE, unix.NLM_F_DUMP, m)
+		m.header(rtmsg{family: af, protocol: rows.Protocol})
+		answer, err := sp.dump(r.ctx, "routes", unix.RTM_GETROUTE, m)
 		if err != nil {
 			return err
 		}
 		for _, b := range answer {
-			if len(b) < unix.SizeofRtMsg || b[5] != rows.Protocol { // a kernel that does not filter
-				continue
+			if row, ok := r.route(sp, b); ok {
+				r.add(row)
 			}
-			r := s.parseRoute(b, names)
-			link := links[rows.Key{Netns: s.name, Table: rows.Link, Link: r.Fields[rows.FieldDev]}]
-			r.Owned, r.Object = link.Owned, link.Object
-			out[r.Key] = r
 		}
 	}
 	return nil
 }
 
-func (s *space) parseRoute(b []byte, names map[int]string) rows.Row {
-	at := byID(b[unix.SizeofRtMsg:])
-	dst, ok := netip.AddrFromSlice(at[unix.RTA_DST])
-	if !ok {
-		dst = netip.IPv4Unspecified()
-		if b[0] == unix.AF_INET6 {
-			dst = netip.IPv6Unspecified()
-		}
+func (r *reader) route(sp *space, b []byte) (rows.Row, bool) {
+	if len(b) < unix.SizeofRtMsg || b[5] != rows.Protocol {
+		return rows.Row{}, false
 	}
-	table := number(at[unix.RTA_TABLE])
-	if table == 0 {
-		table = uint64(b[4])
+	found := byID(b[unix.SizeofRtMsg:])
+	table := uint64(b[4])
+	if t := found[unix.RTA_TABLE]; t != nil {
+		table = number(t)
 	}
-	id := fmt.Sprintf("%s table %d metric %d", netip.PrefixFrom(dst, int(b[1])), table, number(at[unix.RTA_PRIORITY]))
-	text := func(id int) string {
-		if a, ok := netip.AddrFromSlice(at[id]); ok {
-			return a.String()
-		}
-		return ""
+	dst := netip.IPv4Unspecified()
+	if b[0] == unix.AF_INET6 {
+		dst = netip.IPv6Unspecified()
 	}
-	return rows.Row{Key: rows.Key{Netns: s.name, Table: rows.Route, ID: id}, Fields: map[string]string{
-		rows.FieldDev: names[int(number(at[unix.RTA_OIF]))], rows.FieldVia: text(unix.RTA_GATEWAY), rows.FieldSource: text(unix.RTA_PREFSRC),
-		rows.FieldEncap: decodeEncap(number(at[unix.RTA_ENCAP_TYPE]), byID(at[unix.RTA_ENCAP])),
+	if d, ok := netip.AddrFromSlice(found[unix.RTA_DST]); ok {
+		dst = d
+	}
+	id := fmt.Sprintf("%s table %d metric %d", netip.PrefixFrom(dst, int(b[1])), table, number(found[unix.RTA_PRIORITY]))
+	row := rows.Row{Key: rows.Key{Netns: sp.name, Table: rows.Route, ID: id}, Fields: map[string]string{
+		rows.FieldDev: "", rows.FieldVia: "", rows.FieldSource: addressText(found[unix.RTA_PREFSRC]),
+		rows.FieldEncap: decodeEncap(number(found[rtaEncapType]), found[rtaEncap]),
 	}}
+	if l := r.links[sp.name][int(number(found[unix.RTA_OIF]))]; l != nil {
+		row.Fields[rows.FieldDev] = l.name
+		row.Owned = l.owned
+	}
+	row.Fields[rows.FieldVia] = addressText(found[unix.RTA_GATEWAY])
+	if via := found[rtaVia]; len(via) > 2 { // struct rtvia: family, then the address
+		row.Fields[rows.FieldVia] = addressText(via[2:])
+	}
+	return row, true
 }
 
-func decodeEncap(typ uint64, at map[int][]byte) string {
-	family := map[uint64]string{lwtIP: "ip", lwtIP6: "ip6"}[typ]
-	dst, ok := netip.AddrFromSlice(at[lwtDst])
-	if family == "" || !ok {
-		return ""
+func addressText(b []byte) string {
+	if a, ok := netip.AddrFromSlice(b); ok {
+		return a.String()
 	}
-	text := fmt.Sprintf("%s id %d dst %s ttl %d", family, bigEndian(at[lwtID]), dst, number(at[lwtTTL]))
-	if tos := number(at[lwtTOS]); tos != 0 {
-		text += fmt.Sprintf(" tos %d", tos)
-	}
-	if bigEndian(at[lwtFlags])&lwtKey != 0 {
-		text += " key"
-	}
-	return text
+	return ""
 }
 
-// putEncap puts a lightweight tunnel from its text, a list of words and values.
-func putEncap(m *message, text string) error {
-	words := strings.Fields(text)
-	value := map[string]string{}
-	for i := 1; i+1 < len(words); i += 2 {
-		value[words[i]] = words[i+1]
-	}
-	dst, err := netip.ParseAddr(value["dst"])
-	if err != nil {
-		return err
-	}
-	id, err := strconv.ParseUint(value["id"], 10, 64)
-	if err != nil {
-		return err
-	}
-	ttl, err := strconv.ParseUint(value["ttl"], 10, 8)
-	if err != nil {
-		return err
-	}
-	typ := uint16(lwtIP)
-	if words[0] == "ip6" {
-		typ = lwtIP6
-	}
-	m.u16(unix.RTA_ENCAP_TYPE, typ)
-	m.nest(unix.RTA_ENCAP, func(m *message) {
-		m.put(lwtID, binary.BigEndian.AppendUint64(nil, id))
-		m.put(lwtDst, dst.AsSlice())
-		m.u8(lwtTTL, uint8(ttl))
-		if tos, err := strconv.ParseUint(value["tos"], 10, 8); err == nil {
-			m.u8(lwtTOS, uint8(tos))
-		}
-		if words[len(words)-1] == "key" {
-			m.put(lwtFlags, binary.BigEndian.AppendUint16(nil, lwtKey))
-		}
-	})
-	return nil
+// routeKey is the key of a route's row.
+type routeKey struct {
+	dst           netip.Prefix
+	table, metric uint32
 }
 
-func (s *space) changeRoute(ctx context.Context, op string, typ, flags int, r rows.Row) error {
-	words := strings.Fields(r.ID) // PREFIX table N metric N
-	if len(words) != 5 {
-		return fmt.Errorf("%s: %q is no route", op, r.ID)
+func parseRouteKey(id string) (routeKey, error) {
+	words := strings.Fields(id)
+	if len(words) != 5 || words[1] != "table" || words[3] != "metric" {
+		return routeKey{}, fmt.Errorf("route %q is none", id)
 	}
-	p, err := netip.ParsePrefix(words[0])
+	dst, err := netip.ParsePrefix(words[0])
 	if err != nil {
-		return err
+		return routeKey{}, err
 	}
 	table, err := strconv.ParseUint(words[2], 10, 32)
 	if err != nil {
-		return err
+		return routeKey{}, err
 	}
 	metric, err := strconv.ParseUint(words[4], 10, 32)
 	if err != nil {
-		return err
+		return routeKey{}, err
 	}
-	index, err := s.device(ctx, r.Fields[rows.FieldDev])
+	return routeKey{dst.Masked(), uint32(table), uint32(metric)}, nil
+}
+
+// route writes a route. A key is destination, table and metric: a second one of the same key would
+// be let in at the end by NLM_F_APPEND only, so that somebody else's is EEXIST.
+func (w *writer) route(v plan.Verb) error {
+	k, err := parseRouteKey(w.row.ID)
+	if err != nil {
+		return w.invalid(err)
+	}
+	m, err := w.routeMessage(k, v)
 	if err != nil {
 		return err
 	}
-	head := rtmsg{family: family(p.Addr()), bits: uint8(p.Bits()), protocol: rows.Protocol, typ: unix.RTN_UNICAST}
-	via := r.Fields[rows.FieldVia]
-	if via == "" && p.Addr().Is4() {
+	if v == plan.Delete {
+		return w.change(unix.RTM_DELROUTE, 0, m)
+	}
+	flags := unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	if v == plan.Update {
+		flags = unix.NLM_F_REPLACE // what is gone is not made again by the way
+	}
+	return w.change(unix.RTM_NEWROUTE, flags, m)
+}
+
+func (w *writer) routeMessage(k routeKey, v plan.Verb) (message, error) {
+	f := w.row.Fields
+	head := rtmsg{family: family(k.dst.Addr()), bits: uint8(k.dst.Bits()), table: unix.RT_TABLE_UNSPEC,
+		protocol: rows.Protocol, scope: unix.RT_SCOPE_UNIVERSE, typ: unix.RTN_UNICAST}
+	switch {
+	case v == plan.Delete:
+		head.scope = unix.RT_SCOPE_NOWHERE // any
+	case f[rows.FieldVia] == "" && head.family == unix.AF_INET:
 		head.scope = unix.RT_SCOPE_LINK
 	}
 	var m message
 	m.header(head)
-	m.put(unix.RTA_DST, p.Addr().AsSlice())
-	m.u32(unix.RTA_TABLE, uint32(table))
-	m.u32(unix.RTA_OIF, uint32(index))
-	if metric != 0 {
-		m.u32(unix.RTA_PRIORITY, uint32(metric))
+	if k.dst.Bits() > 0 {
+		m.put(unix.RTA_DST, k.dst.Addr().AsSlice())
 	}
-	for id, text := range map[int]string{unix.RTA_GATEWAY: via, unix.RTA_PREFSRC: r.Fields[rows.FieldSource]} {
-		if text == "" {
-			continue
+	m.u32(unix.RTA_TABLE, k.table)
+	if k.metric != 0 {
+		m.u32(unix.RTA_PRIORITY, k.metric)
+	}
+	if dev := f[rows.FieldDev]; dev != "" {
+		index, err := w.sp.device(w.ctx, dev)
+		if err != nil {
+			return nil, err
 		}
-		a, err := netip.ParseAddr(text)
+		m.u32(unix.RTA_OIF, uint32(index))
+	}
+	if v == plan.Delete {
+		return m, nil
+	}
+	if err := w.putNextHop(&m, head.family); err != nil {
+		return nil, w.invalid(err)
+	}
+	return m, nil
+}
+
+func (w *writer) putNextHop(m *message, af uint8) error {
+	f := w.row.Fields
+	if text := f[rows.FieldVia]; text != "" {
+		via, err := netip.ParseAddr(text)
 		if err != nil {
 			return err
 		}
-		m.put(id, a.AsSlice())
-	}
-	if text := r.Fields[rows.FieldEncap]; text != "" && typ == unix.RTM_NEWROUTE {
-		if err := putEncap(&m, text); err != nil {
-			return fmt.Errorf("%s: %q: %w", op, text, err)
+		if family(via) == af {
+			m.put(unix.RTA_GATEWAY, via.AsSlice())
+		} else {
+			m.put(rtaVia, append(binary.NativeEndian.AppendUint16(nil, uint16(family(via))), via.AsSlice()...))
 		}
 	}
-	return s.change(ctx, op, typ, flags, m)
+	if text := f[rows.FieldSource]; text != "" {
+		src, err := netip.ParseAddr(text)
+		if err != nil {
+			return err
+		}
+		m.put(unix.RTA_PREFSRC, src.AsSlice())
+	}
+	if text := f[rows.FieldEncap]; text != "" {
+		e, err := parseEncap(text)
+		if err != nil {
+			return err
+		}
+		m.u16(rtaEncapType, e.typ)
+		m.nest(rtaEncap, e.put)
+	}
+	return nil
 }

@@ -3,134 +3,169 @@ package kernel
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // Flags of struct bridge_vlan_info (linux/if_bridge.h).
 const (
-	vlanPVID, vlanUntagged     = 1 << 1, 1 << 2
-	vlanRangeBegin, vlanRangeE = 1 << 3, 1 << 4
+	vlanPVID, vlanUntagged, vlanBegin, vlanEnd = 1 << 1, 1 << 2, 1 << 3, 1 << 4
+
+	bridgeVLANInfo = 2 // IFLA_BRIDGE_VLAN_INFO
+	vlanLast       = 4094
 )
 
-// vlanSet is the VLANs of a port of a bridge: of each its flags, and whether it has it.
-type vlanSet struct {
-	has   [4096]bool
-	flags [4096]uint16
-	begin uint16
+// vlans are those of a port of a bridge.
+type vlans struct {
+	pvid             uint16 // 0: none
+	untagged, tagged []span
 }
 
-// add takes one entry as the kernel lists them: a VLAN, or the begin or end of a range.
-func (s *vlanSet) add(flags, vid uint16) {
-	from := vid
-	switch {
-	case vid > 4094:
-		return
-	case flags&vlanRangeBegin != 0:
-		s.begin = vid
-		return
-	case flags&vlanRangeE != 0:
-		from = s.begin
-	}
-	for v := from; v <= vid; v++ {
-		s.has[v], s.flags[v] = true, flags&(vlanPVID|vlanUntagged)
-	}
-}
+// span is a run of VLANs, both ends included.
+type span struct{ first, last uint16 }
 
-// String is the field's text: "pvid 10 untagged 10 tagged 2-4094".
-func (s *vlanSet) String() string {
+// String is as in FieldVLANs: "pvid 10 untagged 10 tagged 2-9,20", each part only where there is one.
+func (v vlans) String() string {
 	var parts []string
-	for v := range s.has {
-		if s.has[v] && s.flags[v]&vlanPVID != 0 {
-			parts = append(parts, "pvid "+strconv.Itoa(v))
-		}
+	if v.pvid != 0 {
+		parts = append(parts, "pvid "+decimal(v.pvid))
 	}
-	for _, kind := range []struct {
-		name string
-		flag uint16
-	}{{"untagged", vlanUntagged}, {"tagged", 0}} {
-		if list := s.ranges(kind.flag); list != "" {
-			parts = append(parts, kind.name+" "+list)
+	for _, s := range []struct {
+		name  string
+		spans []span
+	}{{"untagged", v.untagged}, {"tagged", v.tagged}} {
+		var list []string
+		for _, r := range s.spans {
+			if r.first == r.last {
+				list = append(list, decimal(r.first))
+			} else {
+				list = append(list, decimal(r.first)+"-"+decimal(r.last))
+			}
+		}
+		if list != nil {
+			parts = append(parts, s.name+" "+strings.Join(list, ","))
 		}
 	}
 	return strings.Join(parts, " ")
 }
 
-func (s *vlanSet) ranges(untagged uint16) string {
-	var out []string
-	for v := 0; v < len(s.has); v++ {
-		if !s.has[v] || s.flags[v]&vlanUntagged != untagged {
-			continue
-		}
-		end := v
-		for end+1 < len(s.has) && s.has[end+1] && s.flags[end+1]&vlanUntagged == untagged {
-			end++
-		}
-		if end == v {
-			out = append(out, strconv.Itoa(v))
-		} else {
-			out = append(out, fmt.Sprintf("%d-%d", v, end))
-		}
-		v = end
-	}
-	return strings.Join(out, ",")
-}
-
-// parseVLANs reads the field's text.
-func parseVLANs(text string) *vlanSet {
-	s := &vlanSet{}
+func parseVLANs(text string) (vlans, error) {
+	var v vlans
 	words := strings.Fields(text)
-	for i := 0; i+1 < len(words); i += 2 {
-		for part := range strings.SplitSeq(words[i+1], ",") {
-			low, high, isRange := strings.Cut(part, "-")
-			from, _ := strconv.ParseUint(low, 10, 12)
-			to := from
-			if isRange {
-				to, _ = strconv.ParseUint(high, 10, 12)
+	if len(words)%2 != 0 {
+		return v, fmt.Errorf("vlans %q: a word is alone", text)
+	}
+	for i := 0; i < len(words); i += 2 {
+		var spans []span
+		for s := range strings.SplitSeq(words[i+1], ",") {
+			a, b, two := strings.Cut(s, "-")
+			if !two {
+				b = a
 			}
-			for v := from; v <= to; v++ {
-				s.has[v] = true
-				switch words[i] {
-				case "pvid":
-					s.flags[v] |= vlanPVID
-				case "untagged":
-					s.flags[v] |= vlanUntagged
-				}
+			first, err := strconv.ParseUint(a, 10, 12)
+			last, err2 := strconv.ParseUint(b, 10, 12)
+			if err != nil || err2 != nil || first == 0 || first > last || last > vlanLast {
+				return v, fmt.Errorf("vlans %q: %q is no range of 1-%d", text, s, vlanLast)
 			}
+			spans = append(spans, span{uint16(first), uint16(last)})
+		}
+		switch words[i] {
+		case "pvid":
+			v.pvid = spans[0].first
+		case "untagged":
+			v.untagged = merge(spans)
+		case "tagged":
+			v.tagged = merge(spans)
+		default:
+			return v, fmt.Errorf("vlans %q: %q is neither pvid, untagged nor tagged", text, words[i])
 		}
 	}
-	return s
+	return v, nil
 }
 
-func (s *vlanSet) without(o *vlanSet) *vlanSet {
-	out := *s
-	for v := range out.has {
-		out.has[v] = out.has[v] && !o.has[v]
-	}
-	return &out
-}
-
-// infos are the entries that write the set, ranges as two of them each.
-func (s *vlanSet) infos() (out [][2]uint16) {
-	for v := 0; v < len(s.has); v++ {
-		if !s.has[v] {
-			continue
-		}
-		end, flags := v, s.flags[v]
-		for flags&vlanPVID == 0 && end+1 < len(s.has) && s.has[end+1] && s.flags[end+1] == flags {
-			end++
-		}
-		if end == v {
-			out = append(out, [2]uint16{flags, uint16(v)})
+// merge sorts runs and joins those that touch.
+func merge(spans []span) []span {
+	slices.SortFunc(spans, func(a, b span) int { return int(a.first) - int(b.first) })
+	var out []span
+	for _, s := range spans {
+		if n := len(out); n > 0 && s.first <= out[n-1].last+1 {
+			out[n-1].last = max(out[n-1].last, s.last)
 		} else {
-			out = append(out, [2]uint16{flags | vlanRangeBegin, uint16(v)}, [2]uint16{flags | vlanRangeE, uint16(end)})
+			out = append(out, s)
 		}
-		v = end
 	}
 	return out
 }
 
-func (m *message) vlan(flags, vid uint16) {
-	*m = binary.NativeEndian.AppendUint16(*m, flags)
-	*m = binary.NativeEndian.AppendUint16(*m, vid)
+// decodeVLANs reads IFLA_AF_SPEC of a bridge's dump.
+func decodeVLANs(b []byte) vlans {
+	var v vlans
+	var begin uint16
+	for id, info := range attributes(b) {
+		if id != bridgeVLANInfo || len(info) < 4 {
+			continue
+		}
+		flags, vid := binary.NativeEndian.Uint16(info), binary.NativeEndian.Uint16(info[2:])
+		if flags&vlanBegin != 0 {
+			begin = vid
+			continue
+		}
+		s := span{vid, vid}
+		if flags&vlanEnd != 0 {
+			s.first = begin
+		}
+		if flags&vlanPVID != 0 {
+			v.pvid = vid
+		}
+		if flags&vlanUntagged != 0 {
+			v.untagged = append(v.untagged, s)
+		} else {
+			v.tagged = append(v.tagged, s)
+		}
+	}
+	v.untagged, v.tagged = merge(v.untagged), merge(v.tagged)
+	return v
+}
+
+// put writes them as IFLA_BRIDGE_VLAN_INFO. The PVID cannot be within a range.
+func (v vlans) put(m *message) {
+	for _, s := range []struct {
+		flags uint16
+		spans []span
+	}{{vlanUntagged, v.untagged}, {0, v.tagged}} {
+		for _, r := range s.spans {
+			putSpan(m, s.flags, r)
+			if r.first <= v.pvid && v.pvid <= r.last {
+				putVLAN(m, s.flags|vlanPVID, v.pvid)
+			}
+		}
+	}
+}
+
+// putOthers writes all VLANs that are not there, to be removed.
+func (v vlans) putOthers(m *message) {
+	next := uint16(1)
+	for _, s := range merge(slices.Concat(v.untagged, v.tagged)) {
+		if s.first > next {
+			putSpan(m, 0, span{next, s.first - 1})
+		}
+		next = s.last + 1
+	}
+	if next <= vlanLast {
+		putSpan(m, 0, span{next, vlanLast})
+	}
+}
+
+func putSpan(m *message, flags uint16, s span) {
+	if s.first == s.last {
+		putVLAN(m, flags, s.first)
+		return
+	}
+	putVLAN(m, flags|vlanBegin, s.first)
+	putVLAN(m, flags|vlanEnd, s.last)
+}
+
+func putVLAN(m *message, flags, vid uint16) {
+	m.put(bridgeVLANInfo, binary.NativeEndian.AppendUint16(binary.NativeEndian.AppendUint16(nil, flags), vid))
 }

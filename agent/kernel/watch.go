@@ -3,7 +3,7 @@ package kernel
 import (
 	"context"
 	"errors"
-	"slices"
+	"maps"
 	"sync"
 	"time"
 
@@ -15,134 +15,274 @@ import (
 )
 
 const (
-	// gather is the least time between two events: what comes in between is one.
-	gather = 50 * time.Millisecond
-	// gatherForeign is the same for changes of other people's routes, which matter only to the ways
-	// to peers: a host with a full table of routes has some all the time.
-	gatherForeign = time.Second
-	watchBuffer   = 4 << 20 // bytes
-	watchWake     = 500 * time.Millisecond
+	eventBuffer = 4 << 20               // bytes of events that wait in the kernel
+	eventPause  = 50 * time.Millisecond // between two events that are told
+	resubscribe = time.Second           // pause before a lost subscription is made again
+	netnsLook   = time.Second           // how often the names of namespaces are looked at
 )
 
-// watchedGroups are the multicast groups of rtnetlink that say what changed.
-var watchedGroups = []uint{unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE}
+// interest is what the last reading was about. Before the first one everything is of interest.
+type interest struct {
+	netns   map[string]identity       // the zero one: it does not exist
+	devices map[string]map[int32]bool // by namespace: those whose tables are read
+}
 
-// watch says which namespaces are to be watched.
-func (h *Host) watch(list []string) {
-	if old := h.watched.Load(); old != nil && slices.Equal(*old, list) {
-		return
+func (h *Host) setInterest(r *reader) {
+	in := &interest{netns: map[string]identity{}, devices: map[string]map[int32]bool{}}
+	for _, name := range r.Netns {
+		in.netns[name] = identity{}
 	}
-	h.watched.Store(&list)
+	for _, sp := range r.spaces {
+		if sp.name != "" {
+			in.netns[sp.name] = sp.id
+		}
+		devices := map[int32]bool{}
+		for i, l := range r.links[sp.name] {
+			if l.tables {
+				devices[int32(i)] = true
+			}
+		}
+		in.devices[sp.name] = devices
+	}
+	old := h.interest.Swap(in)
+	if old == nil || !maps.Equal(old.netns, in.netns) {
+		select {
+		case h.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// concerns tells whether the tables of a device are read.
+func (in *interest) concerns(netns string, index int32) bool {
+	return in == nil || in.devices[netns] == nil || in.devices[netns][index]
+}
+
+// Watch calls event when something changed that may matter, at most every 50 ms, until ctx ends.
+// whole says that events were lost, so that everything must be read again. It listens in greaved's
+// own namespace and in those of the last reading, and looks every second whether these are still
+// the same.
+func (h *Host) Watch(ctx context.Context, event func(whole bool)) {
+	w := &watcher{h: h, kick: make(chan struct{}, 1), listening: map[string]listening{}}
+	w.listen(ctx, "", identity{})
+	defer w.wait()
+	look := time.NewTicker(netnsLook)
+	defer look.Stop()
+	var pause <-chan time.Time // runs while no event may be told
+	for {
+		kick := w.kick
+		if pause != nil {
+			kick = nil
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.changed:
+			w.follow(ctx)
+		case <-look.C:
+			w.follow(ctx)
+		case <-kick:
+			event(w.take())
+			pause = time.After(eventPause)
+		case <-pause:
+			pause = nil
+		}
+	}
+}
+
+// watcher is one Watch.
+type watcher struct {
+	h         *Host
+	kick      chan struct{}
+	mu        sync.Mutex
+	whole     bool
+	listening map[string]listening // by namespace
+	running   sync.WaitGroup
+}
+
+type listening struct {
+	id   identity
+	stop context.CancelFunc
+}
+
+func (w *watcher) tell(whole bool) {
+	w.mu.Lock()
+	w.whole = w.whole || whole
+	w.mu.Unlock()
 	select {
-	case h.changed <- struct{}{}:
+	case w.kick <- struct{}{}:
 	default:
 	}
 }
 
-// Watch calls event when something may have changed that matters, with whole set when events were
-// lost and all must be read again. It returns when ctx ends.
-func (h *Host) Watch(ctx context.Context, event func(whole bool)) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	stop := map[string]context.CancelFunc{}
-	for {
-		want := []string{""}
-		if list := h.watched.Load(); list != nil {
-			want = *list
+func (w *watcher) take() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	whole := w.whole
+	w.whole = false
+	return whole
+}
+
+func (w *watcher) wait() {
+	for _, l := range w.listening {
+		l.stop()
+	}
+	w.running.Wait()
+}
+
+func (w *watcher) listen(ctx context.Context, name string, id identity) {
+	ctx, stop := context.WithCancel(ctx)
+	w.listening[name] = listening{id, stop}
+	w.running.Go(func() { w.run(ctx, name) })
+}
+
+// follow listens in the namespaces of interest and in no other. A socket in a namespace that was
+// deleted would keep it, and its devices, alive.
+func (w *watcher) follow(ctx context.Context) {
+	in := w.h.interest.Load()
+	if in == nil {
+		return
+	}
+	for name := range w.listening {
+		if _, still := in.netns[name]; !still && name != "" {
+			w.listening[name].stop()
+			delete(w.listening, name)
 		}
-		for _, name := range want {
-			if stop[name] == nil {
-				var one context.Context
-				one, stop[name] = context.WithCancel(ctx)
-				wg.Go(func() { h.watchSpace(one, name, event) })
+	}
+	for name, read := range in.netns {
+		id, err := identify(netnsPath(name))
+		if err != nil {
+			id = identity{}
+		}
+		l, on := w.listening[name]
+		if on && l.id != id {
+			l.stop()
+			delete(w.listening, name)
+			on = false
+		}
+		if !on && id != (identity{}) {
+			w.listen(ctx, name, id)
+		}
+		if id != read {
+			w.release(name, id)
+			w.tell(true)
+		}
+	}
+}
+
+// release lets go of a namespace that has gone, and notes what is there now, to tell of it once.
+func (w *watcher) release(name string, id identity) {
+	w.h.mu.Lock()
+	defer w.h.mu.Unlock()
+	if s := w.h.spaces[name]; s != nil && s.id != id {
+		w.h.forget(name)
+	}
+	if in := w.h.interest.Load(); in != nil {
+		next := &interest{netns: maps.Clone(in.netns), devices: maps.Clone(in.devices)}
+		next.netns[name] = id
+		delete(next.devices, name)
+		w.h.interest.Store(next)
+	}
+}
+
+// run listens in one namespace. It tells of a lost subscription when it is made again, as nobody
+// can say what happened in between.
+func (w *watcher) run(ctx context.Context, name string) {
+	for first := true; ctx.Err() == nil; first = false {
+		if !first {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(resubscribe):
 			}
 		}
-		for name, cancel := range stop {
-			if !slices.Contains(want, name) {
-				cancel()
-				delete(stop, name)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			for _, cancel := range stop {
-				cancel()
-			}
+		socket, err := w.h.subscribe(name)
+		if noNamespace(err) {
 			return
-		case <-h.changed:
+		} else if err != nil {
+			continue
+		}
+		if !first {
+			w.tell(true)
+		}
+		stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
+		w.receive(ctx, name, socket)
+		if stop() {
+			_ = socket.Close()
 		}
 	}
 }
 
-// watchSpace watches one namespace, again when its socket is lost.
-func (h *Host) watchSpace(ctx context.Context, name string, event func(bool)) {
-	for ctx.Err() == nil {
-		var socket *nl.NetlinkSocket
-		err := h.inside(name, func() (err error) {
-			socket, err = nl.SubscribeAt(netns.None(), netns.None(), unix.NETLINK_ROUTE, watchedGroups...)
-			return err
-		})
-		if err == nil {
-			event(true) // what happened before it listened
-			h.listen(ctx, socket, event)
-			socket.Close()
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(watchWake):
-		}
+func (h *Host) subscribe(name string) (socket *nl.NetlinkSocket, err error) {
+	err = h.inside(name, func() error {
+		socket, err = nl.SubscribeAt(netns.None(), netns.None(), unix.NETLINK_ROUTE, unix.RTNLGRP_LINK,
+			unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_NEIGH)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
+	if socket.SetReceiveBufferSize(h.buffer(), true) != nil { // needs CAP_NET_ADMIN
+		_ = socket.SetReceiveBufferSize(h.buffer(), false)
+	}
+	return socket, nil
 }
 
-func (h *Host) listen(ctx context.Context, socket *nl.NetlinkSocket, event func(bool)) {
-	if err := socket.SetReceiveBufferSize(watchBuffer, true); err != nil {
-		_ = socket.SetReceiveBufferSize(watchBuffer, false) // without the capability, as much as is allowed
+func (h *Host) buffer() int {
+	if h.eventBuffer != 0 {
+		return h.eventBuffer
 	}
-	wake := unix.NsecToTimeval(watchWake.Nanoseconds())
-	_ = socket.SetReceiveTimeout(&wake)
-	var last, lastForeign time.Time
-	due, dueForeign := false, false
+	return eventBuffer
+}
+
+// receive tells of events until the socket fails. When the kernel had to drop events it says ENOBUFS
+// once, and the socket goes on.
+func (w *watcher) receive(ctx context.Context, name string, socket *nl.NetlinkSocket) {
 	for ctx.Err() == nil {
 		messages, _, err := socket.Receive()
-		switch {
-		case errors.Is(err, unix.ENOBUFS):
-			event(true)
+		if errors.Is(err, unix.ENOBUFS) {
+			w.tell(true)
 			continue
-		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
-		case err != nil:
+		} else if err != nil {
 			return
 		}
+		in := w.h.interest.Load()
 		for _, m := range messages {
-			mine, foreign := matters(m.Header.Type, m.Data)
-			due, dueForeign = due || mine, dueForeign || foreign
+			if matters(in, name, m.Header.Type, m.Data) {
+				w.tell(false)
+			}
 		}
-		now := time.Now()
-		if due && now.Sub(last) >= gather || dueForeign && now.Sub(lastForeign) >= gatherForeign {
-			event(false)
-			last, lastForeign, due, dueForeign = now, now, false, false
-		}
-		wait := watchWake
-		if due {
-			wait = gather - now.Sub(last)
-		} else if dueForeign {
-			wait = min(watchWake, gatherForeign-now.Sub(lastForeign))
-		}
-		wake := unix.NsecToTimeval(max(wait, time.Millisecond).Nanoseconds())
-		_ = socket.SetReceiveTimeout(&wake)
 	}
 }
 
-// matters tells of one event whether it may be about something of greave's, or about a route of
-// somebody else's. Neighbours and FDB entries that traffic makes are neither.
-func matters(typ uint16, b []byte) (mine, foreignRoute bool) {
+// matters tells whether an event may concern greave. Devices and addresses always do: facts are made
+// of them. So do routes, by which peers are reached, except what the kernel caches and its local
+// ones, which come with addresses. Neighbours and FDB entries matter on devices that are read, if they
+// are static or greave's: on a host with traffic, the others change all the time.
+func matters(in *interest, netns string, typ uint16, b []byte) bool {
 	switch typ {
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		return true
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		if len(b) < unix.SizeofRtMsg {
+			return true
+		}
+		cloned := number(b[8:12])&unix.RTM_F_CLONED != 0
+		return b[5] == rows.Protocol || b[7] == unix.RTN_UNICAST && b[4] != unix.RT_TABLE_LOCAL && !cloned
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 		n := parseNdmsg(b)
-		return n.state&(nudPermanent|nudNoARP) != 0 && n.flags&ntfExtLearned == 0, false
-	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		ours := len(b) > 5 && b[5] == rows.Protocol
-		return ours, !ours
+		if !in.concerns(netns, n.index) {
+			return false
+		}
+		if n.family == unix.AF_BRIDGE {
+			return staticEntry(n)
+		}
+		for id, v := range attributes(b[min(len(b), unix.SizeofNdMsg):]) {
+			if id == ndaProtocol && number(v) == rows.Protocol {
+				return true // in any state: a deleted one is told of as FAILED first
+			}
+		}
+		return n.state&unix.NUD_PERMANENT != 0
 	}
-	return true, false
+	return false
 }

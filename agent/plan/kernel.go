@@ -240,7 +240,7 @@ func remade(w rows.Row, list []Change) bool {
 	kind := rows.Kinds[w.Fields[rows.FieldKind]]
 	return slices.ContainsFunc(list, func(c Change) bool {
 		a, _ := kind.Attr(c.Field)
-		return c.Field == rows.FieldKind || c.Field == rows.FieldUnderlay || a.Fixed || rows.Turns(kind, c.Field, c.Old, c.New)
+		return c.Field == rows.FieldKind || c.Field == rows.FieldUnderlay || !a.InPlace(c.Old, c.New)
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 // suites are the packages whose tests run in the guest, all in one boot, and which of them.
-var suites = []struct{ pkg, run string }{{"./guest", "."}, {"../conformance", "^TestConformance$"}}
+var suites = []struct{ pkg, run string }{{"../../agent/kernel", "."}, {"./guest", "."}, {"../conformance", "^TestConformance$"}}
 
 const (
 	cache = "../../build/vm"

@@ -1,5 +1,10 @@
 package rows
 
+import (
+	"net/netip"
+	"slices"
+)
+
 // Form is how an attribute's value is written in a netlink message and as text.
 type Form uint8
 
@@ -27,9 +32,14 @@ type Attr struct {
 	ID      int    // number of the netlink attribute
 	Form    Form
 	Of, Bit int    // of Bit and KeyBE32: the attribute with the flags, and the flag
+	Spare   bool   // a kernel may lack it: a new device goes without while it has the default
 	Default string // what the device has when a document says nothing
 	Fixed   bool   // the kernel changes it only by making the device anew
-	Spare   bool   // a kernel may lack it: a new device goes without while it has the default
+	// Within says that the kernel changes it in place only within its class: none, one host, a group
+	// of hosts. InPlace knows.
+	Within bool
+	// Sticks says that the kernel changes it in place, but not to nothing.
+	Sticks bool
 }
 
 // Kind is one driver of links, with all its attributes that greave writes.
@@ -41,10 +51,16 @@ type Kind struct {
 	Whole bool
 	// Module is what modprobe loads.
 	Module string
-	// First gives the fields to write before a change that the kernel does not
-	// take at once, from those wanted and the old values of those that change;
-	// nil: none. No First: any change is taken at once.
-	First func(want, was map[string]string) map[string]string
+}
+
+// adapt returns attributes with changes to some, by name.
+func adapt(attrs []Attr, change func(*Attr), names ...string) []Attr {
+	for i := range attrs {
+		if slices.Contains(names, attrs[i].Name) {
+			change(&attrs[i])
+		}
+	}
+	return attrs
 }
 
 // Kinds lists every kind of link, by name.
@@ -55,6 +71,23 @@ func register(kinds ...Kind) bool {
 		Kinds[k.Name] = k
 	}
 	return true
+}
+
+// InPlace tells whether the kernel changes the attribute from one value to the other without making
+// the device anew.
+func (a Attr) InPlace(from, to string) bool {
+	return !a.Fixed && (!a.Within || class(from) == class(to)) && !(a.Sticks && to == "")
+}
+
+// class is of an address or the name of a device.
+func class(value string) string {
+	if value == "" {
+		return "none"
+	}
+	if a, err := netip.ParseAddr(value); err == nil && a.IsMulticast() {
+		return "group"
+	}
+	return "one"
 }
 
 // Attr finds an attribute by name.
@@ -74,11 +107,4 @@ func (k Kind) Defaults() map[string]string {
 		out[a.Name] = a.Default
 	}
 	return out
-}
-
-// Turns tells whether a change of an attribute makes another sort of device of
-// it: a layer 3 GRE device with a remote is point to point, one without is not,
-// and the kernel takes the one for the other only when made anew.
-func Turns(k Kind, field, before, after string) bool {
-	return (k.Name == "gre" || k.Name == "ip6gre") && field == "remote" && (before == "") != (after == "")
 }

@@ -1,5 +1,7 @@
 package rows
 
+import "slices"
+
 // erspanAttrs are those of an ERSPAN session besides GRE's (IFLA_GRE_ERSPAN_*).
 func erspanAttrs() []Attr {
 	return []Attr{
@@ -10,7 +12,15 @@ func erspanAttrs() []Attr {
 	}
 }
 
+// erspanOver makes attributes of ERSPAN of those of GRE: it has no checksum, always a sequence number,
+// and its session's id for a key, of 10 bits and not optional (erspan_validate).
+func erspanOver(attrs []Attr) []Attr {
+	attrs = slices.DeleteFunc(attrs, func(a Attr) bool { return a.Name == "icsum" || a.Name == "ocsum" })
+	attrs = adapt(attrs, func(a *Attr) { a.Default = "true" }, "iseq", "oseq")
+	return append(attrs, erspanAttrs()...)
+}
+
 var _ = register(
-	Kind{Name: "erspan", Whole: true, Module: "ip_gre", Attrs: append(greOver4(), erspanAttrs()...)},
-	Kind{Name: "ip6erspan", Whole: true, Module: "ip6_gre", Attrs: append(greOver6(), erspanAttrs()...)},
+	Kind{Name: "erspan", Whole: true, Module: "ip_gre", Attrs: erspanOver(greOver4())},
+	Kind{Name: "ip6erspan", Whole: true, Module: "ip6_gre", Attrs: erspanOver(greOver6())},
 )

@@ -1,7 +1,5 @@
 package rows
 
-import "maps"
-
 // Attributes of GRE devices (linux/if_tunnel.h, IFLA_GRE_*), and the flags of
 // IFLAGS and OFLAGS (GRE_CSUM, GRE_KEY, GRE_SEQ).
 const (
@@ -58,20 +56,14 @@ func greOver6() []Attr {
 	)
 }
 
-// noIgnoreDF takes ignore-df away by itself: ipgre_netlink_parms refuses DF
-// while the device still ignores it.
-func noIgnoreDF(want, was map[string]string) map[string]string {
-	if was["ignore-df"] != "true" || want["pmtudisc"] != "true" {
-		return nil
-	}
-	first := maps.Clone(want)
-	first["ignore-df"], first["pmtudisc"], first["ttl"] = "false", "false", "inherit"
-	return first
-}
+// ignoreDF excludes pmtudisc.
+var ignoreDF = Attr{Name: "ignore-df", ID: 19, Form: Bool, Default: "false"}
 
 var _ = register(
-	Kind{Name: "gre", Whole: true, Module: "ip_gre", First: noIgnoreDF, Attrs: append(greOver4(), Attr{Name: "ignore-df", ID: 19, Form: Bool, Default: "false"})},
-	Kind{Name: "gretap", Whole: true, Module: "ip_gre", First: noIgnoreDF, Attrs: append(greOver4(), Attr{Name: "ignore-df", ID: 19, Form: Bool, Default: "false"})},
+	// A device without Ethernet is point-to-point or not by its remote, and stays so (ip_tunnel_changelink).
+	Kind{Name: "gre", Whole: true, Module: "ip_gre",
+		Attrs: append(adapt(greOver4(), func(a *Attr) { a.Within = true }, "remote"), ignoreDF)},
+	Kind{Name: "gretap", Whole: true, Module: "ip_gre", Attrs: append(greOver4(), ignoreDF)},
 	Kind{Name: "ip6gre", Whole: true, Module: "ip6_gre", Attrs: greOver6()},
 	Kind{Name: "ip6gretap", Whole: true, Module: "ip6_gre", Attrs: greOver6()},
 )

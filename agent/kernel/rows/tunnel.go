@@ -58,6 +58,8 @@ func (c *compiler) carrier(t model.ResolvedTunnel) (string, map[string]string) {
 		fields := greFields(t)
 		fields["ikey"], fields["okey"] = opt(t.KeyOut), opt(t.KeyOut)
 		fields["iseq"], fields["oseq"] = "true", "true"
+		delete(fields, "icsum")
+		delete(fields, "ocsum")
 		fields["erspan_ver"], fields["erspan"], fields["erspan_hwid"] = num(t.ERSPAN.Version), num(t.ERSPAN.Index), num(t.ERSPAN.HardwareID)
 		if t.ERSPAN.Egress {
 			fields["erspan_dir"] = "1"

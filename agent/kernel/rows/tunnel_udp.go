@@ -15,7 +15,11 @@ func vxlanFields(t model.ResolvedTunnel) map[string]string {
 	return f
 }
 
-func geneveFields(t model.ResolvedTunnel) map[string]string { return udpFields(t) }
+func geneveFields(t model.ResolvedTunnel) map[string]string {
+	f := udpFields(t)
+	delete(f, "udp6zerocsumrx") // always so
+	return f
+}
 
 // udpFields are those that VXLAN and Geneve devices have in common.
 func udpFields(t model.ResolvedTunnel) map[string]string {

@@ -100,8 +100,8 @@ var l3Cases = []l3Case{
 		func(h header) bool { return h.key && h.csum && h.seq && h.word == 11 }},
 	{"ttl", "ttl: {fixed: 9}", false, func(h header) bool { return h.ttl == 9 }},
 	{"tos", "tos: {fixed: 32}", false, func(h header) bool { return h.tos == 32 }},
-	// The test's packets have DF themselves, which is copied unless it is ignored.
-	{"ttl inherit, no df", "ttl: {inherit: true}\n  pmtudisc: false", false, func(h header) bool { return h.df }},
+	// The test's IPv4 packets have DF themselves, which is copied unless it is ignored.
+	{"ttl inherit, no df", "ttl: {inherit: true}\n  pmtudisc: false", false, func(h header) bool { return h.df == (h.inner == 0x0800) }},
 	{"ignore df", "ttl: {inherit: true}\n  pmtudisc: false\n  ignore_df: true", false, func(h header) bool { return !h.df }},
 	{"device", "device: eth0", false, func(h header) bool { return h.proto == 47 }},
 	{"fou", "udp_encap: {type: UDP_ENCAP_TYPE_FOU, dst_port: 5555}", false, func(h header) bool { return h.proto == 17 && h.udp == 5555 }},
