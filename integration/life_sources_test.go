@@ -123,7 +123,7 @@ func TestRefusedKeepsLastGood(t *testing.T) {
 		{strings.Replace(good, "key: 100", "key: 16776960", 1), "OUT_OF_RANGE", codes.InvalidArgument},
 		{strings.Replace(good, "host: "+s.Name, "host: elsewhere", 1), "WRONG_HOST", codes.FailedPrecondition},
 		{"host: " + s.Name, "EMPTY_DOCUMENT", codes.InvalidArgument},
-		{strings.Replace(good, "segments: [red]}]", "segments: [red], encap: geneve}]", 1), "UNIMPLEMENTED", codes.Unimplemented},
+		{strings.Replace(good, "segments: [red]}]", "segments: [red], encap: gtpu}]", 1), "UNIMPLEMENTED", codes.Unimplemented},
 		{strings.Replace(good, "bridge: br-lan", "bridge: br-none", 1), "UNKNOWN_REFERENCE", codes.InvalidArgument},
 		{strings.Replace(good, "name: gre-7", `name: "a b"`, 1), "INVALID_NAME", codes.InvalidArgument},
 	} {
