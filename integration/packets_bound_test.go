@@ -47,7 +47,7 @@ func TestL4FloodBound(t *testing.T) {
 	}
 	g1 := guest(t, h1, "g1", guestCIDR(1), guestMAC(1), 0)
 	guest(t, h1, "g2", guestCIDR(2), guestMAC(2), 0)
-	for encap, bound := range map[string]int{"gre": model.FloodMax, "vxlan": model.FloodMaxVXLAN} {
+	for encap, bound := range map[string]int{"gre": model.FloodMax, "vxlan": model.FloodMaxVXLAN, "geneve": model.FloodMaxGeneve} {
 		t.Run(encap, func(t *testing.T) {
 			apply(t, h1, crowd(h1, encap, bound))
 			_, err := dial(t, h1).Validate(t.Context(), &greavev1.ValidateRequest{State: parse(t, crowd(h1, encap, bound+1))})

@@ -60,8 +60,8 @@ const (
 // FloodMax, FloodMaxVXLAN and FloodMaxGeneve are the most members a segment may have on one
 // host, and as one of its members uses VXLAN or Geneve. OVS bounds the translation of one
 // packet to 64 kB of actions and drops the copies beyond in silence: measured
-// at 862 for GRE over IPv4, at 76 bytes each, and 780 for VXLAN, at 84, which is
-// taken for Geneve without options too.
+// at 862 for GRE over IPv4, at 76 bytes each, and 780 for VXLAN and for
+// Geneve without options, at 84.
 // FloodPortsMax local ports, an output action of 8 bytes each, fit beside them.
 const (
 	FloodMax       = 800
