@@ -117,7 +117,7 @@ func (t Tunnel) checkFlow(c *checker, path string) {
 	const dropped = "loses all traffic: packets with a checksum are dropped by every collect-metadata receiver in the kernel"
 	const alone = "cannot be: a collect-metadata device keeps no sequence numbers"
 	refuse(t.Checksum, ".checksum.out", "true", dropped, "leave it out")
-	refuse(t.ChecksumIn, ".checksum.in", "true", dropped, "leave it out")
+	refuse(t.ChecksumIn.V, ".checksum.in", "true", dropped, "leave it out")
 	refuse(t.Sequence, ".sequence.out", "true", alone, "leave it out")
 	refuse(t.SequenceIn, ".sequence.in", "true", alone, "leave it out")
 	refuse(t.KeyIn.Set, ".key.fixed.in", fmt.Sprint(t.KeyIn.V), "cannot be: a collect-metadata device receives every key", "state key.fixed.out only, or key: {flow: true}")

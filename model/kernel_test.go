@@ -88,7 +88,7 @@ var notOnOVS = []refusal{
 	{name: "tunnel in a segment on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].segment", edit: tunnel(func(t *model.Tunnel) { t.Bridge, t.Segment = "", "s1" })},
 	{name: "flow remote on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].remote.flow", edit: tunnel(func(t *model.Tunnel) { t.Remote, t.Far = netip.Addr{}, model.FarFlow })},
 	{name: "device on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].device", edit: tunnel(func(t *model.Tunnel) { t.Device = "eth0" })},
-	{name: "checksum demanded on OVS", reason: model.ReasonUnsupported, path: "tunnels[0].checksum.in", edit: tunnel(func(t *model.Tunnel) { t.ChecksumIn = true })},
+	{name: "checksum demanded on OVS", reason: model.ReasonUnsupported, path: "tunnels[0].checksum.in", edit: tunnel(func(t *model.Tunnel) { t.ChecksumIn = model.Some(true) })},
 	{name: "sequence demanded on OVS", reason: model.ReasonUnsupported, path: "tunnels[0].sequence.in", edit: tunnel(func(t *model.Tunnel) { t.SequenceIn = true })},
 	{name: "ignore_df on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].ignore_df", edit: tunnel(func(t *model.Tunnel) { t.IgnoreDF = true })},
 	{name: "fwmark on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].fwmark", edit: tunnel(func(t *model.Tunnel) { t.FwMark = 7 })},
@@ -181,7 +181,7 @@ var notInKernelL2 = []refusal{
 	{name: "VXLAN with fwmark", reason: model.ReasonUnsupported, path: "tunnels[0].fwmark", edit: vxlan(func(t *model.Tunnel) { t.FwMark = 7 })},
 	{name: "VXLAN with ignore_df", reason: model.ReasonUnsupported, path: "tunnels[0].ignore_df", edit: vxlan(func(t *model.Tunnel) { t.IgnoreDF = true })},
 	{name: "VXLAN with encap_limit", reason: model.ReasonUnsupported, path: "tunnels[0].encap_limit", edit: vxlan(func(t *model.Tunnel) { t.EncapLimit = model.Some[uint32](4) })},
-	{name: "VXLAN that demands a checksum", reason: model.ReasonUnsupported, path: "tunnels[0].checksum.in", edit: vxlan(func(t *model.Tunnel) { t.ChecksumIn = true })},
+	{name: "VXLAN that demands a checksum", reason: model.ReasonUnsupported, path: "tunnels[0].checksum.in", edit: vxlan(func(t *model.Tunnel) { t.ChecksumIn = model.Some(true) })},
 	{name: "gbp of GRE", reason: model.ReasonUnsupported, path: "tunnels[0].gbp", edit: tunnel(func(t *model.Tunnel) { t.GroupPolicy = true })},
 	{name: "UDP around VXLAN", reason: model.ReasonUnsupported, path: "tunnels[0].udp_encap", edit: vxlan(func(t *model.Tunnel) { t.UDP = model.UDPEncap{Type: model.UDPEncapFOU, DstPort: 5555} })},
 	{name: "UDP around GRE without port", reason: model.ReasonRequired, path: "tunnels[0].udp_encap.dst_port", edit: tunnel(func(t *model.Tunnel) { t.UDP.Type = model.UDPEncapGUE })},
@@ -273,7 +273,7 @@ var notInKernelL3 = []refusal{
 	{name: "recursive routing to a neighbour", reason: model.ReasonConflict, path: "tunnels[0].routes[0].destination", edit: hub(model.FarAny, func(t *model.Tunnel) { t.Routes[0].Destination = prefix("10.0.0.0/8") })},
 	{name: "flow without neighbours", reason: model.ReasonRequired, path: "tunnels[0].neighbours", edit: hub(model.FarFlow, func(t *model.Tunnel) { t.Neighbours, t.Routes = nil, nil })},
 	{name: "flow with checksum", reason: model.ReasonUnsupported, path: "tunnels[0].checksum.out", edit: hub(model.FarFlow, func(t *model.Tunnel) { t.Checksum = true })},
-	{name: "flow that demands a checksum", reason: model.ReasonUnsupported, path: "tunnels[0].checksum.in", edit: hub(model.FarFlow, func(t *model.Tunnel) { t.ChecksumIn = true })},
+	{name: "flow that demands a checksum", reason: model.ReasonUnsupported, path: "tunnels[0].checksum.in", edit: hub(model.FarFlow, func(t *model.Tunnel) { t.ChecksumIn = model.Some(true) })},
 	{name: "flow with sequence", reason: model.ReasonUnsupported, path: "tunnels[0].sequence.out", edit: hub(model.FarFlow, func(t *model.Tunnel) { t.Sequence = true })},
 	{name: "flow that demands a sequence", reason: model.ReasonUnsupported, path: "tunnels[0].sequence.in", edit: hub(model.FarFlow, func(t *model.Tunnel) { t.SequenceIn = true })},
 	{name: "flow with an incoming key", reason: model.ReasonUnsupported, path: "tunnels[0].key.fixed.in", edit: hub(model.FarFlow, func(t *model.Tunnel) { t.KeyIn = key(7) })},
@@ -298,8 +298,10 @@ func kernelRefusals() []refusal {
 
 // What looks like a refusal above and is none, on a host without Open vSwitch.
 var takenInKernel = map[string]func(*model.HostState){
-	"base":                  func(*model.HostState) {},
-	"checksum and sequence": tunnel(func(t *model.Tunnel) { t.Checksum, t.Sequence, t.ChecksumIn, t.SequenceIn = true, true, true, true }),
+	"base": func(*model.HostState) {},
+	"checksum and sequence": tunnel(func(t *model.Tunnel) {
+		t.Checksum, t.Sequence, t.ChecksumIn, t.SequenceIn = true, true, model.Some(true), true
+	}),
 	"overlay bridge stated": func(s *model.HostState) {
 		s.Bridges = append(s.Bridges, model.Bridge{Name: "br-greave", Backend: model.BackendKernel, MTU: 9000, HWAddr: mac(9)})
 	},

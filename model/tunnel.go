@@ -82,11 +82,11 @@ type Tunnel struct {
 
 	KeyIn       Opt[uint64] // absent: packets without a key; VXLAN and Geneve: KeyOut
 	KeyOut      Opt[uint64]
-	KeyFlow     bool // what names each packet's remote names its key too (Far is FarFlow)
-	Checksum    bool // of outgoing packets: GRE checksum (RFC 2784), UDP checksum
-	ChecksumIn  bool // incoming packets must have one (GRE)
-	Sequence    bool // of outgoing packets: GRE sequence numbers (RFC 2890)
-	SequenceIn  bool // incoming packets must have one, in order
+	KeyFlow     bool      // what names each packet's remote names its key too (Far is FarFlow)
+	Checksum    bool      // of outgoing packets: GRE checksum (RFC 2784), UDP checksum
+	ChecksumIn  Opt[bool] // incoming packets must have one (GRE); in the kernel absent is as Checksum, and false: must have none
+	Sequence    bool      // of outgoing packets: GRE sequence numbers (RFC 2890)
+	SequenceIn  bool      // incoming packets must have one, in order
 	TTL         Inheritable
 	TOS         Inheritable
 	DF          Opt[bool]   // don't-fragment bit of the outer header
@@ -308,12 +308,12 @@ func (t Tunnel) checkEncap(c *checker, path string) {
 	refuse(t.DstPort != 0 && !udp, ".udp_port", fmt.Sprint(t.DstPort), name+" runs over IP, not UDP", "leave it out, or use encap: vxlan")
 	refuse(t.Sequence && udp, ".sequence.out", "true", name+" has no sequence numbers", "leave it out, or use encap: gre")
 	refuse(t.SequenceIn && udp, ".sequence.in", "true", name+" has no sequence numbers", "leave it out, or use encap: gre")
-	refuse(t.ChecksumIn && udp, ".checksum.in", "true", name+" packets are accepted with and without a checksum", "leave it out, or use encap: gre")
+	refuse(t.ChecksumIn.V && udp, ".checksum.in", "true", name+" packets are accepted with and without a checksum", "leave it out, or use encap: gre")
 	refuse(t.GroupPolicy && t.Encap != EncapVXLAN, ".gbp", "true", "it is an extension of VXLAN", "leave it out, or use encap: vxlan")
 	refuse(t.UDP.Type != 0 && t.Encap != EncapGRE, ".udp_encap", t.UDP.Type.String(), "it is for GRE alone", "leave it out, or use encap: gre")
 	refuse(t.ERSPAN != (ERSPAN{}) && t.Encap != EncapERSPAN, ".erspan", "", "the tunnel is no mirror", "leave it out, or use encap: erspan")
 	refuse(t.Checksum && t.Encap == EncapERSPAN, ".checksum.out", "true", "ERSPAN has a key and a sequence number and no checksum", "leave it out")
-	refuse(t.ChecksumIn && t.Encap == EncapERSPAN, ".checksum.in", "true", "ERSPAN has a key and a sequence number and no checksum", "leave it out")
+	refuse(t.ChecksumIn.V && t.Encap == EncapERSPAN, ".checksum.in", "true", "ERSPAN has a key and a sequence number and no checksum", "leave it out")
 	flow := t.Far == FarFlow && t.Bridge != "" && !c.onKernel(t.Bridge) // Open vSwitch's own, only not built
 	refuse(t.Far != FarFixed && !flow && (t.Encap != EncapGRE || t.Layer != LayerL3), ".remote."+t.Far.String(), "true", "it is for GRE at layer 3", "state the address, or use a segment with peers")
 	if t.Encap == EncapERSPAN {
@@ -366,7 +366,7 @@ func (t Tunnel) checkOVS(c *checker, path string) {
 		{t.Segment != "", ".segment", t.Segment, "use bridge, or make the far end a peer", "", ""},
 		{t.Far == FarFlow, ".remote.flow", "true", "state the address, or use a segment with peers", "", ""},
 		{t.Device != "", ".device", t.Device, "leave it out", "", ""},
-		{t.ChecksumIn, ".checksum.in", "true", "leave it out; out sends checksums", ReasonUnsupported, "cannot be: Open vSwitch accepts packets with and without a checksum, it cannot insist on one"},
+		{t.ChecksumIn.V, ".checksum.in", "true", "leave it out; out sends checksums", ReasonUnsupported, "cannot be: Open vSwitch accepts packets with and without a checksum, it cannot insist on one"},
 		{t.SequenceIn, ".sequence.in", "true", "leave it out; out sends sequence numbers", ReasonUnsupported, "cannot be: Open vSwitch accepts packets with and without a sequence number, it cannot insist on one"},
 		{t.IgnoreDF, ".ignore_df", "true", "leave it out", "", ""},
 		{t.FwMark != 0, ".fwmark", fmt.Sprint(t.FwMark), "leave it out", "", ""},

@@ -8,6 +8,7 @@ package conformance
 
 import (
 	"net/netip"
+	"slices"
 
 	greavev1 "github.com/greave-sdn/greave/proto/greave/v1"
 )
@@ -34,8 +35,8 @@ type Column struct {
 var Columns = []Column{
 	{Name: "ovs-userspace", Hosts: [3]Kind{OVSUserspace, OVSUserspace, OVSUserspace}},
 	{Name: "ovs-kernel", Hosts: [3]Kind{OVSSystem, OVSSystem, OVSSystem}, InGuest: true},
-	{Name: "kernel", Hosts: [3]Kind{Kernel, Kernel, Kernel}, InGuest: true, Waits: "there is no kernel backend yet"},
-	{Name: "mixed", Hosts: [3]Kind{OVSSystem, Kernel, Kernel}, InGuest: true, Waits: "there is no kernel backend yet"},
+	{Name: "kernel", Hosts: [3]Kind{Kernel, Kernel, Kernel}, InGuest: true},
+	{Name: "mixed", Hosts: [3]Kind{OVSSystem, Kernel, Kernel}, InGuest: true},
 }
 
 // Host is one machine with a running greaved.
@@ -72,15 +73,34 @@ const (
 	GRE    Encap = "gre" // Ethernet in it: gretap
 	VXLAN  Encap = "vxlan"
 	Geneve Encap = "geneve"
+
+	// TwoEncaps is GRE between the first two hosts and VXLAN to and from the third. With one, a switch
+	// that sends nothing back where it came from hides that it would forward from tunnel to tunnel.
+	TwoEncaps Encap = "gre, vxlan"
 )
 
 var (
-	allEncaps = []Encap{GRE, VXLAN, Geneve}
-	onlyGRE   = []Encap{GRE}
+	allEncaps  = []Encap{GRE, VXLAN, Geneve}
+	meshEncaps = append(slices.Clone(allEncaps), TwoEncaps)
+	onlyGRE    = []Encap{GRE}
 )
 
+// wire is that of a segment or tunnel, toPeer what a peer states, between hosts of these numbers.
 func (e Encap) wire() greavev1.Encap {
-	return map[Encap]greavev1.Encap{GRE: greavev1.Encap_ENCAP_GRE, VXLAN: greavev1.Encap_ENCAP_VXLAN, Geneve: greavev1.Encap_ENCAP_GENEVE}[e]
+	switch e {
+	case VXLAN:
+		return greavev1.Encap_ENCAP_VXLAN
+	case Geneve:
+		return greavev1.Encap_ENCAP_GENEVE
+	}
+	return greavev1.Encap_ENCAP_GRE
+}
+
+func (e Encap) toPeer(a, b int) greavev1.Encap {
+	if e == TwoEncaps && (a == 2 || b == 2) {
+		return greavev1.Encap_ENCAP_VXLAN
+	}
+	return greavev1.Encap_ENCAP_UNSPECIFIED
 }
 
 // Row is one case under one encapsulation.

@@ -125,11 +125,11 @@ func (p *part) state(encap Encap, hosts []*Host, self int) *greavev1.HostState {
 }
 
 // base is what every document of a host begins with.
-func base(hosts []*Host, self int) *greavev1.HostState {
+func base(encap Encap, hosts []*Host, self int) *greavev1.HostState {
 	s := &greavev1.HostState{Vteps: []*greavev1.Vtep{{Name: "underlay", Endpoint: &greavev1.Vtep_Address{Address: hosts[self].Address.String()}}}}
 	for i, h := range hosts {
 		if i != self {
-			s.Peers = append(s.Peers, &greavev1.Peer{Name: h.Name, Paths: []*greavev1.PeerPath{{Remote: h.Address.String()}}})
+			s.Peers = append(s.Peers, &greavev1.Peer{Name: h.Name, Encap: encap.toPeer(self, i), Paths: []*greavev1.PeerPath{{Remote: h.Address.String()}}})
 		}
 	}
 	return s

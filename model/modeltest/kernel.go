@@ -227,7 +227,7 @@ func (g *kernelGenerator) layer3() model.Tunnel {
 		}
 		g.flow4, g.flow6 = g.flow4 || !v6, g.flow6 || v6
 		g.neighbours(&t, n, v6)
-		t.Far, t.KeyIn, t.Checksum, t.ChecksumIn, t.Sequence, t.SequenceIn = model.FarFlow, model.Opt[uint64]{}, false, false, false, false
+		t.Far, t.KeyIn, t.Checksum, t.ChecksumIn, t.Sequence, t.SequenceIn = model.FarFlow, model.Opt[uint64]{}, false, model.Opt[bool]{}, false, false
 		if t.KeyFlow = g.yes("key by flow"); t.KeyFlow {
 			t.KeyOut = model.Opt[uint64]{}
 		}
@@ -310,7 +310,10 @@ func (g *kernelGenerator) tunnel(e model.Encap) (t model.Tunnel, v6 bool) {
 
 // gre draws what only GRE has.
 func (g *kernelGenerator) gre(t *model.Tunnel, v6 bool) {
-	t.Checksum, t.ChecksumIn = g.yes("checksum"), g.yes("checksum in")
+	t.Checksum = g.yes("checksum")
+	if g.yes("checksum in stated") {
+		t.ChecksumIn = model.Some(g.yes("checksum in"))
+	}
 	t.Sequence, t.SequenceIn = g.yes("sequence"), g.yes("sequence in")
 	if g.yes("fwmark") {
 		t.FwMark = uint32(g.n("mark", 1, 1<<16))

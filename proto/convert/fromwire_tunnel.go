@@ -15,7 +15,7 @@ func (r *reader) tunnel(path string, w *greavev1.Tunnel) model.Tunnel {
 		Bridge: w.GetBridge(), VLAN: r.vlan(path+".vlan", w.GetVlan()), Segment: w.GetSegment(),
 		Vtep: w.GetLocal().GetVtep(), Local: r.addr(path+".local.address", w.GetLocal().GetAddress()), Device: w.GetDevice(),
 		Peer: w.GetRemote().GetPeer(), Remote: r.addr(path+".remote.address", w.GetRemote().GetAddress()),
-		Checksum: w.GetChecksum().GetOut(), ChecksumIn: w.GetChecksum().GetIn(),
+		Checksum: w.GetChecksum().GetOut(),
 		Sequence: w.GetSequence().GetOut(), SequenceIn: w.GetSequence().GetIn(),
 		IgnoreDF: w.GetIgnoreDf(), FwMark: w.GetFwmark(), EncapLimit: optional(w.EncapLimit),
 		DstPort: r.nonzero(path+".udp_port", w.UdpPort, 1, 65535), GroupPolicy: w.GetGbp(),
@@ -23,6 +23,9 @@ func (r *reader) tunnel(path string, w *greavev1.Tunnel) model.Tunnel {
 		MTU: r.nonzero(path+".mtu", w.Mtu, 68, 65535), Multicast: optional(w.Multicast),
 		Down: w.GetAdmin() == greavev1.AdminState_ADMIN_STATE_DOWN,
 		VRF:  w.GetVrf(), Netns: w.GetNetns(), Adopt: w.GetAdopt(),
+	}
+	if in := w.GetChecksum(); in != nil {
+		t.ChecksumIn = optional(in.In)
 	}
 	switch w.GetRemote().GetEndpoint().(type) {
 	case *greavev1.TunnelRemote_Any:

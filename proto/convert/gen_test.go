@@ -228,7 +228,10 @@ func kernelTunnel(t *rapid.T, tun *model.Tunnel, addr *rapid.Generator[netip.Add
 	if flag() {
 		tun.KeyFlow, tun.KeyIn, tun.KeyOut = true, model.Opt[uint64]{}, model.Opt[uint64]{}
 	}
-	tun.ChecksumIn, tun.SequenceIn, tun.IgnoreDF, tun.GroupPolicy, tun.Down = flag(), flag(), flag(), flag(), flag()
+	tun.SequenceIn, tun.IgnoreDF, tun.GroupPolicy, tun.Down = flag(), flag(), flag(), flag()
+	if flag() {
+		tun.ChecksumIn = model.Some(flag())
+	}
 	tun.FwMark = number()
 	if flag() {
 		tun.EncapLimit, tun.Multicast = model.Some(number()), model.Some(flag())

@@ -21,8 +21,11 @@ func tunnelToWire(t model.Tunnel) *greavev1.Tunnel {
 		}),
 		Mtu: unlessZero(t.MTU), Multicast: present(t.Multicast), Vrf: t.VRF, Netns: t.Netns, Adopt: unlessZero(t.Adopt)}
 	endsToWire(w, t)
-	if t.Checksum || t.ChecksumIn {
-		w.Checksum = &greavev1.TunnelChecksum{In: unlessZero(t.ChecksumIn), Out: unlessZero(t.Checksum)}
+	if t.Checksum || t.ChecksumIn.Set {
+		w.Checksum = &greavev1.TunnelChecksum{Out: unlessZero(t.Checksum)}
+		if t.ChecksumIn.Set {
+			w.Checksum.In = &t.ChecksumIn.V
+		}
 	}
 	if t.Sequence || t.SequenceIn {
 		w.Sequence = &greavev1.TunnelSequence{In: unlessZero(t.SequenceIn), Out: unlessZero(t.Sequence)}

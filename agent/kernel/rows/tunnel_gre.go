@@ -9,7 +9,13 @@ func greFields(t model.ResolvedTunnel) map[string]string {
 	}
 	f["local"], f["remote"] = addr(t.LocalAddr), addr(t.RemoteAddr)
 	f["ikey"], f["okey"] = opt(t.KeyIn), opt(t.KeyOut)
-	f["icsum"], f["ocsum"] = yes(t.ChecksumIn), yes(t.Checksum)
+	// ip_tunnel_rcv drops a packet that has a checksum where none is asked for, as
+	// it does one without where one is.
+	in := t.Checksum
+	if t.ChecksumIn.Set {
+		in = t.ChecksumIn.V
+	}
+	f["icsum"], f["ocsum"] = yes(in), yes(t.Checksum)
 	f["iseq"], f["oseq"] = yes(t.SequenceIn), yes(t.Sequence)
 	if t.Outer().Is6() {
 		greOver6Fields(t, f)

@@ -35,8 +35,8 @@ const (
 	// No connection to ovsdb-server, because it is stopped or not there; it is
 	// tried again.
 	OvsState_OVS_STATE_DISCONNECTED OvsState = 3
-	// No socket is there: the host has no Open vSwitch. Not told so far:
-	// OVS_STATE_DISCONNECTED is.
+	// The host has no Open vSwitch: neither the directory of the socket nor, at
+	// the usual place, a database is there.
 	OvsState_OVS_STATE_ABSENT OvsState = 4
 )
 

@@ -1052,8 +1052,9 @@ func (x *FixedKey) GetOut() uint32 {
 // the GRE header (RFC 2784) or of the outer UDP header.
 type TunnelChecksum struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Kernel backend: accept only packets that have one (`icsum`). Default:
-	// false. Open vSwitch verifies one that is present and requires none.
+	// Kernel backend, GRE: accept only packets that have one (`icsum`); false:
+	// only those that have none, as the kernel drops the others. Default: as
+	// `out`. Open vSwitch verifies one that is present and requires none.
 	In *bool `protobuf:"varint,1,opt,name=in,proto3,oneof" json:"in,omitempty"`
 	// Send one (`ocsum`, options:csum). Default: false. Collect-metadata
 	// receivers in the Linux kernel, Open vSwitch's kernel datapath among them,
