@@ -20,7 +20,7 @@ var suites = []struct{ pkg, run string }{{"../../agent/kernel", "."}, {"./guest"
 
 const (
 	cache = "../../build/vm"
-	limit = 6 * time.Minute // of one run of the guest
+	limit = 15 * time.Minute // of one run of the guest
 )
 
 // TestGuest runs the tests of suites in the guest; each is a subtest here. What they leave behind
