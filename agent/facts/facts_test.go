@@ -23,6 +23,9 @@ func TestDevicesShowLoopback(t *testing.T) {
 	if lo := devices["lo"]; len(lo.Addrs) > 0 && !slices.Contains(lo.Addrs, "127.0.0.1") {
 		t.Errorf("lo has addresses %v", lo.Addrs)
 	}
+	if lo := devices["lo"]; lo.Index == 0 || lo.Name != "lo" || lo.Master != "" {
+		t.Errorf("lo is %+v", lo)
+	}
 }
 
 func TestRunEndsWithItsContext(t *testing.T) {

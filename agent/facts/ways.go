@@ -5,96 +5,162 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/greave-sdn/greave/model"
 )
 
-// Ways looks up the kernel's routes to underlay addresses. One that there is
-// not is absent.
+// patience is the longest wait for an answer of the kernel's.
+const patience = 5 * time.Second
+
+// Ways asks the kernel how packets to underlay addresses would leave the host. What cannot be
+// reached, or not from a device or namespace that is not there, is absent from the result. Each
+// namespace takes one list of its devices and a question an address.
 func (h *Host) Ways(ctx context.Context, asks []model.WayAsk) (map[model.WayAsk]model.Way, error) {
-	if len(asks) == 0 {
-		return nil, nil
+	byNetns := map[string][]model.WayAsk{}
+	for _, a := range asks {
+		byNetns[a.Netns] = append(byNetns[a.Netns], a)
 	}
-	handles := map[string]*netlink.Handle{}
-	defer func() {
-		for _, handle := range handles {
-			handle.Close()
-		}
-	}()
-	devices := map[string]map[int]netlink.Link{}
 	out := make(map[model.WayAsk]model.Way, len(asks))
-	for _, ask := range asks {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if _, open := handles[ask.Netns]; !open {
-			handle, err := handleAt(ask.Netns)
-			if err != nil {
-				continue // no such namespace: nothing in it has a way
-			}
-			handles[ask.Netns] = handle
-			links, err := whole(handle.LinkList)
-			if err != nil {
-				return nil, fmt.Errorf("list devices: %w", err)
-			}
-			devices[ask.Netns] = byIndex(links)
-		}
-		way, ok, err := lookUp(handles[ask.Netns], ask, devices[ask.Netns])
-		if err != nil {
-			return nil, fmt.Errorf("look up route to %s: %w", ask.Remote, err)
-		}
-		if ok {
-			out[ask] = way
+	for name, asks := range byNetns {
+		if err := waysIn(ctx, name, asks, out); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("find ways to peers: %w", err)
 		}
 	}
 	return out, nil
 }
 
-func handleAt(name string) (*netlink.Handle, error) {
-	if name == "" {
-		return netlink.NewHandle(unix.NETLINK_ROUTE)
+// devices are those of one namespace, by index and by name.
+type devices struct {
+	at    map[int]*netlink.LinkAttrs
+	named map[string]int
+}
+
+func waysIn(ctx context.Context, name string, asks []model.WayAsk, out map[model.WayAsk]model.Way) error {
+	ns := netns.None()
+	if name != "" {
+		var err error
+		if ns, err = netns.GetFromName(name); err != nil {
+			return fmt.Errorf("enter network namespace %s: %w", name, err)
+		}
+		defer func() { _ = ns.Close() }()
 	}
-	ns, err := netns.GetFromName(name)
+	handle, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("enter network namespace %s: %w", name, err)
 	}
-	defer ns.Close()
-	return netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
-}
-
-func byIndex(links []netlink.Link) map[int]netlink.Link {
-	out := make(map[int]netlink.Link, len(links))
+	defer func() { _ = handle.Close() }()
+	socket, err := nl.GetNetlinkSocketAt(ns, netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = socket.Close() }()
+	links, err := whole(handle.LinkList)
+	if err != nil {
+		return err
+	}
+	d := devices{make(map[int]*netlink.LinkAttrs, len(links)), make(map[string]int, len(links))}
 	for _, l := range links {
-		out[l.Attrs().Index] = l
+		d.at[l.Attrs().Index] = l.Attrs()
+		d.named[l.Attrs().Name] = l.Attrs().Index
 	}
-	return out
-}
-
-func lookUp(h *netlink.Handle, ask model.WayAsk, devices map[int]netlink.Link) (model.Way, bool, error) {
-	routes, err := h.RouteGetWithOptions(ask.Remote.AsSlice(), &netlink.RouteGetOptions{VrfName: ask.VRF, Oif: ask.Device})
-	var missing netlink.LinkNotFoundError
-	switch {
-	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENODEV), errors.Is(err, unix.EACCES), errors.Is(err, unix.EINVAL), errors.As(err, &missing):
-		return model.Way{}, false, nil
-	case err != nil:
-		return model.Way{}, false, err
-	case len(routes) == 0:
-		return model.Way{}, false, nil
-	}
-	r := routes[0]
-	w := model.Way{MTU: r.MTU}
-	if src, ok := netip.AddrFromSlice(r.Src); ok {
-		w.Source = src.Unmap()
-	}
-	if l := devices[r.LinkIndex]; l != nil {
-		w.Device = l.Attrs().Name
-		if w.MTU == 0 {
-			w.MTU = l.Attrs().MTU
+	sockets := map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}
+	for _, a := range asks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		tv := unix.NsecToTimeval(patience.Nanoseconds())
+		_ = socket.SetReceiveTimeout(&tv) // only stores it
+		way, ok, err := d.way(sockets, a)
+		if err != nil {
+			return fmt.Errorf("to %s: %w", a.Remote, err)
+		}
+		if ok {
+			out[a] = way
 		}
 	}
-	return w, true, nil
+	return nil
+}
+
+// way asks for one. A device to leave by, or a VRF's, is RTA_OIF: with the latter the kernel looks
+// into the VRF's table.
+func (d devices) way(sockets map[int]*nl.SocketHandle, a model.WayAsk) (way model.Way, ok bool, err error) {
+	remote := a.Remote.Unmap()
+	if !remote.IsValid() {
+		return way, false, nil
+	}
+	msg := &nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Dst_len: uint8(remote.BitLen())}}
+	if remote.Is6() {
+		msg.Family = unix.AF_INET6
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
+	req.Sockets = sockets
+	req.AddData(msg)
+	req.AddData(nl.NewRtAttr(unix.RTA_DST, remote.AsSlice()))
+	by := a.Device
+	if by == "" {
+		by = a.VRF
+	}
+	if by != "" {
+		index, there := d.named[by]
+		if !there {
+			return way, false, nil
+		}
+		req.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index))))
+	}
+	answer, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWROUTE)
+	if unreachable(err) {
+		return way, false, nil
+	} else if err != nil {
+		return way, false, err
+	}
+	for _, b := range answer {
+		way, ok = d.parseWay(b)
+	}
+	return way, ok, nil
+}
+
+// unreachable tells the answers of routes that lead nowhere: no route, unreachable, prohibit (EACCES)
+// and blackhole (EINVAL).
+func unreachable(err error) bool {
+	for _, errno := range []unix.Errno{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EACCES, unix.EINVAL, unix.ENODEV, unix.ENETDOWN} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+func (d devices) parseWay(b []byte) (way model.Way, ok bool) {
+	if len(b) < unix.SizeofRtMsg {
+		return way, false
+	}
+	if typ := nl.DeserializeRtMsg(b).Type; typ != unix.RTN_UNICAST && typ != unix.RTN_LOCAL {
+		return way, false
+	}
+	attrs, err := nl.ParseRouteAttrAsMap(b[unix.SizeofRtMsg:])
+	if err != nil {
+		return way, false
+	}
+	oif := attrs[unix.RTA_OIF].Value
+	if len(oif) != 4 {
+		return way, false
+	}
+	device := d.at[int(nl.NativeEndian().Uint32(oif))]
+	if device == nil {
+		return way, false
+	}
+	way.Device, way.MTU = device.Name, device.MTU
+	way.Source, _ = netip.AddrFromSlice(attrs[unix.RTA_PREFSRC].Value)
+	metrics, err := nl.ParseRouteAttrAsMap(attrs[unix.RTA_METRICS].Value)
+	if mtu := metrics[unix.RTAX_MTU].Value; err == nil && len(mtu) == 4 && nl.NativeEndian().Uint32(mtu) != 0 {
+		way.MTU = int(nl.NativeEndian().Uint32(mtu))
+	}
+	return way, true
 }

@@ -179,10 +179,10 @@ func encodeKind(m *message, k rows.Kind, fields map[string]string, fresh bool, o
 			}
 			words[a.Of] |= flagOf(a, value)
 		}
-		if !stated || !only(a.Name) || a.Form == rows.Bit || a.ID == 0 || fresh && a.Spare && value == a.Default {
+		if !stated || !only(a.Name) || a.Form == rows.Bit || a.ID == 0 {
 			continue
 		}
-		if skipTTL(k, a, fields) {
+		if leftOut(k, a, fields, fresh) {
 			continue
 		}
 		b, err := encode(a, value, fresh, device)
@@ -210,11 +210,21 @@ func flagOf(a rows.Attr, value string) uint64 {
 	return 0
 }
 
-// skipTTL leaves out one of the two attributes of a TTL: geneve_nl2info looks at IFLA_GENEVE_TTL
-// only where there is no IFLA_GENEVE_TTL_INHERIT, whatever that says, and takes a TTL as an end of
-// inheriting.
-func skipTTL(k rows.Kind, a rows.Attr, fields map[string]string) bool {
-	return k.Name == "geneve" && (a.Name == "ttl inherit" && fields[a.Name] != "true" || a.Name == "ttl" && fields["ttl inherit"] == "true")
+// leftOut tells of attributes that are not written with the value that they have:
+//
+//   - one of the two of a TTL: geneve_nl2info looks at IFLA_GENEVE_TTL only where there is no
+//     IFLA_GENEVE_TTL_INHERIT, whatever that says, and takes a TTL as an end of inheriting;
+//   - no VLAN filtering on a new bridge, as a kernel that is built without refuses that too.
+func leftOut(k rows.Kind, a rows.Attr, fields map[string]string, fresh bool) bool {
+	switch k.Name + " " + a.Name {
+	case "geneve ttl inherit":
+		return fields["ttl inherit"] != "true"
+	case "geneve ttl":
+		return fields["ttl inherit"] == "true"
+	case "bridge vlan_filtering":
+		return fresh && fields[a.Name] == "0"
+	}
+	return false
 }
 
 // encode returns the value of an attribute; nil: it is left out.

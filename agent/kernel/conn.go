@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -10,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
@@ -70,7 +70,7 @@ type space struct {
 	name    string
 	id      identity
 	home    netns.NsHandle // of the own namespace, where that is not the process's
-	sockets map[int]*nl.SocketHandle
+	sockets map[int]*socket
 	index   map[string]int // devices, by name, as far as they were read or looked up
 }
 
@@ -92,7 +92,7 @@ func (h *Host) space(name string) (*space, error) {
 		}
 		h.forget(name)
 	}
-	s = &space{name: name, id: id, home: h.home, sockets: map[int]*nl.SocketHandle{}, index: map[string]int{}}
+	s = &space{name: name, id: id, home: h.home, sockets: map[int]*socket{}, index: map[string]int{}}
 	err := h.inside(name, func() error {
 		return errors.Join(s.open(unix.NETLINK_ROUTE), s.open(unix.NETLINK_GENERIC))
 	})
@@ -126,22 +126,16 @@ func (h *Host) forget(name string) {
 }
 
 func (s *space) open(protocol int) error {
-	socket, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), protocol)
-	if err != nil {
-		return err
+	sock, err := openSocket(protocol)
+	if err == nil {
+		s.sockets[protocol] = sock
 	}
-	s.sockets[protocol] = &nl.SocketHandle{Socket: socket}
-	fd := socket.GetFd()
-	// All three make messages better and are not needed: an old kernel has them not.
-	_ = socket.SetExtAck(true)
-	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1) // an error need not quote the request
-	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
-	return nil
+	return err
 }
 
 func (s *space) close() {
-	for _, sh := range s.sockets {
-		_ = sh.Close()
+	for _, sock := range s.sockets {
+		sock.close()
 	}
 }
 
@@ -169,13 +163,13 @@ func (h *Host) visit(name string, f func() error) (err error, home bool) {
 	if err != nil {
 		return namespaceError(name, err), true
 	}
-	defer from.Close()
+	defer func() { _ = from.Close() }()
 	to := h.home
 	if name != "" {
 		if to, err = netns.GetFromName(name); err != nil {
 			return namespaceError(name, err), true
 		}
-		defer to.Close()
+		defer func() { _ = to.Close() }()
 	}
 	if err := netns.Set(to); err != nil {
 		return namespaceError(name, err), true
@@ -189,22 +183,16 @@ func (s *space) call(ctx context.Context, protocol int, op string, typ, flags in
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	wait := patience
-	if deadline, ok := ctx.Deadline(); ok {
-		wait = min(wait, max(time.Millisecond, time.Until(deadline)))
+	for range dumps {
+		answer, torn, err := s.sockets[protocol].exchange(ctx, typ, flags, payload)
+		if err != nil {
+			return nil, newError(op, err)
+		}
+		if !torn {
+			return answer, nil
+		}
 	}
-	tv := unix.NsecToTimeval(wait.Nanoseconds())
-	socket := s.sockets[protocol].Socket
-	_, _ = socket.SetReceiveTimeout(&tv), socket.SetSendTimeout(&tv) // they only store it
-	req := nl.NewNetlinkRequest(typ, flags)
-	req.Sockets = s.sockets
-	req.RawData = payload
-	req.RetryInterrupted = flags&unix.NLM_F_DUMP == unix.NLM_F_DUMP // ten times
-	answer, err := req.Execute(protocol, 0)
-	if err != nil {
-		return nil, newError(op, err)
-	}
-	return answer, nil
+	return nil, fmt.Errorf("%s: the table changed during each of %d readings", op, dumps)
 }
 
 // route is a request of rtnetlink.

@@ -83,13 +83,11 @@ func newError(op string, err error) error {
 }
 
 // driverError says of a link that could not be made for want of a driver which one it is.
-// The kernel says EOPNOTSUPP for a kind that it does not know and cannot load ("Unknown device
-// type"), and for attributes that a driver cannot do: the words tell the two apart, which kernels
-// before 5.6 have not.
+// The kernel says EOPNOTSUPP for a kind that it does not know and cannot load, and for attributes that
+// a driver cannot do: only its words tell the two apart.
 func driverError(err error, kind rows.Kind) error {
 	var e *Error
-	if !errors.As(err, &e) || e.Errno != unix.EOPNOTSUPP ||
-		strings.Contains(e.Message, "(kernel: ") && !strings.Contains(e.Message, "Unknown device type") {
+	if !errors.As(err, &e) || e.Errno != unix.EOPNOTSUPP || !strings.Contains(e.Message, "Unknown device type") {
 		return err
 	}
 	return missingDriver(e.Op, e.Errno, kind.Name+" links", kind.Module)

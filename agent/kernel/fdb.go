@@ -65,7 +65,25 @@ func (r *reader) readFDB(sp *space) error {
 		row.Owned = r.listed(row.Key)
 		r.add(row)
 	}
+	r.dropCopies()
 	return nil
+}
+
+// dropCopies leaves out the copies of an entry without a VLAN that the kernel makes in each VLAN of
+// the port, and takes away with it (br_fdb_add).
+func (r *reader) dropCopies() {
+	for k := range r.out {
+		if k.Table != rows.FDB {
+			continue
+		}
+		whole := k
+		var isCopy bool
+		if whole.ID, _, isCopy = strings.Cut(k.ID, " vlan "); isCopy {
+			if _, there := r.out[whole]; there {
+				delete(r.out, k)
+			}
+		}
+	}
 }
 
 // staticEntry leaves out what was learned, here or by another control plane.

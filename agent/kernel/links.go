@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"context"
-	"encoding/binary"
 	"net"
 
 	"golang.org/x/sys/unix"
@@ -308,5 +307,3 @@ func boolText(b bool) string {
 	}
 	return "false"
 }
-
-func hostOrder32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }

@@ -76,6 +76,9 @@ func (w *writer) createLink() error {
 	}
 	from := w.sp
 	if name, stated := w.row.Fields[rows.FieldUnderlay]; stated && name != w.row.Netns {
+		if kind.Here {
+			return w.invalid(fmt.Errorf("the kernel does not tell where the underlay of a %s device is: both must be in one namespace", kind.Name))
+		}
 		var err error
 		if from, err = w.h.space(name); err != nil {
 			return err
@@ -313,8 +316,9 @@ func kindChanges(kind rows.Kind, fields map[string]bool) bool {
 	return slices.ContainsFunc(kind.Attrs, func(a rows.Attr) bool { return fields[a.Name] })
 }
 
-// changeKind writes attributes of the kind. It repeats the MTU: a GRE device whose header grows or
-// shrinks is else given the MTU that the kernel thinks best (ipgre_link_update).
+// changeKind writes attributes of the kind. For GRE it repeats the MTU: a device whose header grows or
+// shrinks is else given the MTU that the kernel thinks best (ipgre_link_update). VXLAN refuses one
+// there (vxlan_nl2conf).
 func (w *writer) changeKind(index int32, kind rows.Kind) error {
 	from := w.sp
 	if name, stated := w.row.Fields[rows.FieldUnderlay]; stated && name != w.row.Netns {
@@ -325,7 +329,7 @@ func (w *writer) changeKind(index int32, kind rows.Kind) error {
 	}
 	var m message
 	m.header(ifinfo{index: index})
-	if err := w.putPlain(&m, func(n string) bool { return n == rows.FieldMTU }); err != nil {
+	if err := w.putPlain(&m, func(n string) bool { return kind.Whole && n == rows.FieldMTU }); err != nil {
 		return err
 	}
 	if err := w.putKind(&m, from, kind, false); err != nil {
@@ -402,7 +406,7 @@ func (s *space) withFd(f func(fd int) error) error {
 	if err != nil {
 		return namespaceError(s.name, err)
 	}
-	defer ns.Close()
+	defer func() { _ = ns.Close() }()
 	return f(int(ns))
 }
 

@@ -185,10 +185,10 @@ func (l *lab) dummy(h *netlink.Handle, name string, addrs ...string) netlink.Lin
 	l.t.Helper()
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
-	// A bridge stands in for a dummy device where the kernel has none of these.
+	// One end of a pair stands in for a dummy device where the kernel has none of these.
 	var link netlink.Link = &netlink.Dummy{LinkAttrs: attrs}
 	if err := h.LinkAdd(link); err != nil {
-		link = &netlink.Bridge{LinkAttrs: attrs}
+		link = &netlink.Veth{LinkAttrs: attrs, PeerName: name + "-"}
 		check(l.t, h.LinkAdd(link))
 	}
 	check(l.t, h.LinkSetUp(link))
@@ -231,6 +231,16 @@ func with(f map[string]string, fields ...string) map[string]string {
 		out[name] = value
 	}
 	return out
+}
+
+// needVLANs skips where the kernel was built without VLANs in bridges.
+func (l *lab) needVLANs() {
+	l.t.Helper()
+	probe := linkRow("probe", "bridge", "vlan_filtering=1")
+	if err := l.do(plan.Create, probe); err != nil && !inGuest {
+		l.t.Skipf("needs VLANs in bridges: %v", err)
+	}
+	l.must(plan.Delete, probe)
 }
 
 func row(table rows.Table, link, id string, fields ...string) rows.Row {

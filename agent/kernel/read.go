@@ -95,12 +95,12 @@ func (r *reader) listed(k rows.Key) bool { return r.Listed != nil && r.Listed(k)
 func (r *reader) add(row rows.Row) { r.out[row.Key] = row }
 
 // dump asks for a whole table.
-func (sp *space) dump(ctx context.Context, what string, typ int, payload []byte) ([][]byte, error) {
+func (s *space) dump(ctx context.Context, what string, typ int, payload []byte) ([][]byte, error) {
 	op := "read " + what
-	if sp.name != "" {
-		op += " of namespace " + sp.name
+	if s.name != "" {
+		op += " of namespace " + s.name
 	}
-	return sp.route(ctx, op, typ, unix.NLM_F_DUMP, payload)
+	return s.route(ctx, op, typ, unix.NLM_F_DUMP, payload)
 }
 
 func decimal[T ~int | ~int32 | ~uint16 | ~uint32 | ~uint64](v T) string {

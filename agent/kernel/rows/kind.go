@@ -32,7 +32,6 @@ type Attr struct {
 	ID      int    // number of the netlink attribute
 	Form    Form
 	Of, Bit int    // of Bit and KeyBE32: the attribute with the flags, and the flag
-	Spare   bool   // a kernel may lack it: a new device goes without while it has the default
 	Default string // what the device has when a document says nothing
 	Fixed   bool   // the kernel changes it only by making the device anew
 	// Within says that the kernel changes it in place only within its class: none, one host, a group
@@ -49,6 +48,9 @@ type Kind struct {
 	// Whole says that a change must repeat every attribute, as what is left out
 	// is reset. Of other kinds a change may hold only what changes.
 	Whole bool
+	// Here says that the kernel does not tell of a device in which namespace its underlay is, so that
+	// both must be in one.
+	Here bool
 	// Module is what modprobe loads.
 	Module string
 }

@@ -4,7 +4,7 @@ package rows
 // multicast membership: it floods, as OVS does by NORMAL.
 var _ = register(Kind{Name: "bridge", Module: "bridge", Attrs: []Attr{ // linux/if_link.h, IFLA_BR_*
 	{Name: "stp_state", ID: 5, Form: U32, Default: "0"},
-	{Name: "vlan_filtering", ID: 7, Form: U8, Default: "0", Spare: true},
+	{Name: "vlan_filtering", ID: 7, Form: U8, Default: "0"},
 	{Name: "mcast_snooping", ID: 23, Form: U8, Default: "0"},
 }})
 

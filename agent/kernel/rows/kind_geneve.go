@@ -2,7 +2,7 @@ package rows
 
 // With external, the kernel takes no id, remote, ttl, tos nor checksum: they must be 0, false or empty.
 // It has an udp6zerocsumrx too, which is always true whatever one writes (geneve_nl2info).
-var _ = register(Kind{Name: "geneve", Module: "geneve", Attrs: []Attr{ // linux/if_link.h, IFLA_GENEVE_*
+var _ = register(Kind{Name: "geneve", Here: true, Module: "geneve", Attrs: []Attr{ // linux/if_link.h, IFLA_GENEVE_*
 	{Name: "id", ID: 1, Form: U32, Fixed: true},
 	{Name: "remote", ID: 2, Form: IP4, Within: true},
 	{Name: "ttl", ID: 3, Form: U8, Default: "64"}, // 0 with "ttl inherit"

@@ -1,0 +1,178 @@
+package kernel
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// socket is a netlink socket for requests, one at a time. The one of package nl allocates and clears
+// 64 KiB for each answer and asks four things of the kernel on the way: on a slow machine that is as
+// much as what a request does.
+type socket struct {
+	fd   int
+	port uint32 // its address
+	seq  uint32
+	buf  []byte
+}
+
+// answerMax holds the longest piece of a dump (netlink_recvmsg grows them to 32 KiB).
+const answerMax = 64 << 10
+
+func openSocket(protocol int) (*socket, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
+	if err != nil {
+		return nil, os.NewSyscallError("open netlink socket", err)
+	}
+	s := &socket{fd: fd, buf: make([]byte, answerMax)}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		s.close()
+		return nil, os.NewSyscallError("bind netlink socket", err)
+	}
+	if at, err := unix.Getsockname(fd); err == nil {
+		if nl, ok := at.(*unix.SockaddrNetlink); ok {
+			s.port = nl.Pid
+		}
+	}
+	// All three make answers better and are not needed: an old kernel has them not.
+	for _, option := range []int{unix.NETLINK_EXT_ACK, unix.NETLINK_CAP_ACK, unix.NETLINK_GET_STRICT_CHK} {
+		_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, option, 1)
+	}
+	return s, nil
+}
+
+func (s *socket) close() { _ = unix.Close(s.fd) }
+
+// header of a netlink message (struct nlmsghdr), its payload and what is behind it.
+type answer struct {
+	typ, flags uint16
+	seq, port  uint32
+	payload    []byte
+}
+
+// next takes the first message off b; ok is false at the end, or where it is cut short.
+func next(b []byte) (a answer, rest []byte, ok bool) {
+	if len(b) < unix.SizeofNlMsghdr {
+		return a, nil, false
+	}
+	size := int(binary.NativeEndian.Uint32(b))
+	if size < unix.SizeofNlMsghdr || size > len(b) {
+		return a, nil, false
+	}
+	a = answer{binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint16(b[6:]), binary.NativeEndian.Uint32(b[8:]),
+		binary.NativeEndian.Uint32(b[12:]), b[unix.SizeofNlMsghdr:size]}
+	return a, b[min(len(b), (size+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1)):], true
+}
+
+// exchange sends a request and returns the messages that answer it. torn says of a dump that the
+// table changed meanwhile.
+func (s *socket) exchange(ctx context.Context, typ, flags int, payload []byte) (messages [][]byte, torn bool, err error) {
+	s.seq++
+	size := unix.SizeofNlMsghdr + len(payload)
+	request := make([]byte, 0, size)
+	request = binary.NativeEndian.AppendUint32(request, uint32(size))
+	request = binary.NativeEndian.AppendUint16(request, uint16(typ))
+	request = binary.NativeEndian.AppendUint16(request, uint16(flags|unix.NLM_F_REQUEST))
+	request = binary.NativeEndian.AppendUint32(request, s.seq)
+	request = binary.NativeEndian.AppendUint32(request, s.port)
+	request = append(request, payload...)
+	until := time.Now().Add(patience)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
+		until = deadline
+	}
+	if err := unix.Sendto(s.fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return nil, false, err
+	}
+	for {
+		b, err := s.receive(until)
+		if err != nil {
+			return nil, false, err
+		}
+		// What is kept of a dump must outlive the buffer; all else is an answer of one message.
+		b = append([]byte(nil), b...)
+		for {
+			a, rest, ok := next(b)
+			if !ok {
+				break
+			}
+			b = rest
+			if a.seq != s.seq || a.port != s.port {
+				continue // the late answer to a request that was given up
+			}
+			torn = torn || a.flags&unix.NLM_F_DUMP_INTR != 0
+			switch a.typ {
+			case unix.NLMSG_DONE, unix.NLMSG_ERROR:
+				return messages, torn, a.err()
+			}
+			messages = append(messages, a.payload)
+			if a.flags&unix.NLM_F_MULTI == 0 {
+				return messages, torn, nil
+			}
+		}
+	}
+}
+
+// receive reads one piece from the kernel into the buffer. Answers are there when the request
+// returns; only a dump has to be waited for, or one behind a lock.
+func (s *socket) receive(until time.Time) ([]byte, error) {
+	for {
+		n, from, err := unix.Recvfrom(s.fd, s.buf, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+		switch err {
+		case nil:
+			if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
+				continue // another process may write to the socket too
+			}
+			if n > len(s.buf) {
+				return nil, fmt.Errorf("an answer of %d bytes is too long", n)
+			}
+			return s.buf[:n], nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			left := time.Until(until)
+			if left <= 0 {
+				return nil, unix.EAGAIN
+			}
+			poll := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}}
+			if _, err := unix.Poll(poll, int(left/time.Millisecond)+1); err != nil && err != unix.EINTR {
+				return nil, err
+			}
+		default:
+			return nil, err
+		}
+	}
+}
+
+// err is what a message that ends an answer says: an errno, with the kernel's words if there are any
+// (NLMSGERR_ATTR_MSG).
+func (a answer) err() error {
+	if len(a.payload) < 4 {
+		return nil
+	}
+	code := int32(binary.NativeEndian.Uint32(a.payload))
+	if code >= 0 {
+		return nil
+	}
+	err := error(unix.Errno(-code))
+	if a.flags&unix.NLM_F_ACK_TLVS == 0 {
+		return err
+	}
+	rest := a.payload[4:]
+	if a.typ == unix.NLMSG_ERROR { // the request is quoted: its header, or all of it
+		skip := unix.SizeofNlMsghdr
+		if a.flags&unix.NLM_F_CAPPED == 0 && len(rest) >= 4 {
+			skip = int(binary.NativeEndian.Uint32(rest)+unix.NLMSG_ALIGNTO-1) &^ (unix.NLMSG_ALIGNTO - 1)
+		}
+		rest = rest[min(len(rest), max(0, skip)):]
+	}
+	const message = 1
+	for id, v := range attributes(rest) {
+		if id == message {
+			err = fmt.Errorf("%w: %s", err, cString(v))
+		}
+	}
+	return err
+}
