@@ -17,7 +17,10 @@ func vxlanFields(t model.ResolvedTunnel) map[string]string {
 
 func geneveFields(t model.ResolvedTunnel) map[string]string {
 	f := udpFields(t)
-	delete(f, "udp6zerocsumrx") // always so
+	delete(f, "udp6zerocsumrx") // cannot be set
+	if t.RemoteAddr.Is6() {
+		f["udp6zerocsumtx"] = "false" // seen: the kernel's receiver drops Geneve over IPv6 without
+	}
 	return f
 }
 
