@@ -146,6 +146,7 @@ const (
 	NoticeKernelRefused   = "REFUSED_BY_KERNEL"
 	NoticeDriverMissing   = "DRIVER_MISSING"
 	NoticeNoPermission    = "NO_PERMISSION"
+	NoticeMoving          = "MOVING"
 	NoticeNoRoute         = "NO_ROUTE_TO_PEER"
 	NoticeNoAddress       = "NO_LOCAL_ADDRESS"
 	NoticeRecursive       = "RECURSIVE_ROUTING"
@@ -246,7 +247,7 @@ func (r *Resolved) ports(s HostState, f Facts) {
 		} else {
 			have := ovsPorts[p.Device]
 			if r.On[p.Ref()] == BackendKernel && have.Name != "" {
-				r.Blocked[p.Ref()] = Notice{Reason: NoticeConflict, Message: fmt.Sprintf("device %s is a port of OVS bridge %s: take it out with ovs-vsctl del-port %s", p.Device, have.Bridge, p.Device)}
+				r.Blocked[p.Ref()] = inOVS(have)
 				continue
 			}
 			if _, ok := f.Devices[p.Device]; !ok {
@@ -262,6 +263,15 @@ func (r *Resolved) ports(s HostState, f Facts) {
 		taken[out.Device] = p.Ref()
 		r.Ports = append(r.Ports, out)
 	}
+}
+
+// inOVS says why a device cannot be the kernel's port while it is one of Open
+// vSwitch: greave's own goes in the same pass, somebody else's is left to them.
+func inOVS(have OVSPort) Notice {
+	if have.ExternalIDs[MarkOwner] != "" {
+		return Notice{Reason: NoticeMoving, Message: fmt.Sprintf("device %s leaves OVS bridge %s first", have.Name, have.Bridge)}
+	}
+	return Notice{Reason: NoticeConflict, Message: fmt.Sprintf("device %s is a port of OVS bridge %s: take it out with ovs-vsctl del-port %s", have.Name, have.Bridge, have.Name)}
 }
 
 // bestFor picks among the OVS ports with one iface-id, as there are two for a

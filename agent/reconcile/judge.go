@@ -227,7 +227,7 @@ func (g *ledger) judge(o model.Object, out Outcome, remaining []plan.Op, drift m
 	warning, warned := g.w.want.Warnings[ref]
 	switch {
 	case noted:
-		s := ObjectStatus{State: stateOf(n.Reason), BlockedOn: n.On}
+		s := ObjectStatus{State: stateOf(n.Reason), BlockedOn: n.On, lasting: n.Reason == model.NoticeMoving}
 		for _, on := range n.On {
 			s.lasting = s.lasting || g.objects[on].lasting
 		}

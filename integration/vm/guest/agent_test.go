@@ -32,14 +32,29 @@ type agent struct {
 	greavev1.ConfigServiceClient
 	greavev1.StateServiceClient
 	name, dir string
+	ovsdb     string // socket of the database; one that is not there where the host has no Open vSwitch
 	cmd       *exec.Cmd
 	wrap      []string // what the daemon is started through
 }
 
-// withAgent starts greaved in a host, one without Open vSwitch unless it says where that is.
+// withAgent starts greaved in a host without Open vSwitch.
 func (h host) withAgent(name string, wrap ...string) *agent {
 	h.t.Helper()
 	a := &agent{host: h, name: name, dir: h.t.TempDir(), wrap: wrap}
+	a.ovsdb = a.dir + "/no-openvswitch/db.sock"
+	return a.connect()
+}
+
+// withAgent starts greaved beside the switch.
+func (o ovs) withAgent(name string) *agent {
+	o.t.Helper()
+	a := &agent{host: o.host, name: name, dir: o.t.TempDir(), ovsdb: filepath.Join(o.dir, "db.sock")}
+	return a.connect()
+}
+
+func (a *agent) connect() *agent {
+	h := a.host
+	h.t.Helper()
 	conn, err := grpc.NewClient("unix:"+a.socket(), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second}))
 	check(h.t, err)
@@ -48,7 +63,7 @@ func (h host) withAgent(name string, wrap ...string) *agent {
 		a.kill()
 		check(h.t, conn.Close())
 		if h.t.Failed() {
-			h.t.Logf("greaved of %s said:\n%s", name, a.log())
+			h.t.Logf("greaved of %s said:\n%s", a.name, a.log())
 		}
 	})
 	a.run()
@@ -68,7 +83,7 @@ func (a *agent) run() {
 	log, err := os.OpenFile(filepath.Join(a.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	check(a.t, err)
 	defer log.Close()
-	argv := append(append([]string{}, a.wrap...), greaved, "--name", a.name, "--ovsdb", "unix:"+a.dir+"/no-openvswitch/db.sock",
+	argv := append(append([]string{}, a.wrap...), greaved, "--name", a.name, "--ovsdb", "unix:"+a.ovsdb,
 		"--listen", "unix:"+a.socket(), "--state-dir", filepath.Join(a.dir, "state"))
 	a.cmd = exec.Command(argv[0], argv[1:]...)
 	a.cmd.Stdout, a.cmd.Stderr = log, log
