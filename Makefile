@@ -10,7 +10,7 @@ UNIT = $(shell go list ./... | grep -v /integration)
 REPORT := build/testreport
 
 .DEFAULT_GOAL := help
-.PHONY: deps build test test-vm test-fast lint generate demo fmt clean help
+.PHONY: deps build test test-vm bench-vm test-fast lint generate demo fmt clean help
 
 deps: ## install what tests and demo need and this machine lacks
 	@integration/install-deps.sh
@@ -23,6 +23,10 @@ test: deps $(REPORT) ## everything: unit, golden, property, fuzz seeds, race; as
 
 test-vm: $(REPORT) ## tunnels and Open vSwitch's kernel datapath on a real kernel, in a virtual machine (part of test)
 	@$(REPORT) -count=1 -timeout 15m ./integration/vm/...
+
+bench-vm: ## greave in the kernel beside ip and tunnels made by hand; writes build/bench-vm.json
+	@GREAVE_BENCH=full GREAVE_VM='guest=^TestBench$$' go test ./integration/vm -run TestGuest -count=1 -timeout 20m -v | grep -E 'bench_test.go|^(ok|FAIL|--- FAIL)'
+	@cp build/vm/artifacts/guest/bench-vm.json build/
 
 test-fast: $(REPORT) ## what needs neither root nor Open vSwitch, under a minute
 	@$(REPORT) -short -timeout 2m ./...
