@@ -38,12 +38,12 @@ func (s *scene) datagram(from int, source, target netip.Addr) {
 		in, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(target, 0)))
 		return err
 	}))
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	s.ok(s.hosts[from].Fabric.Inside(func() (err error) {
 		out, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0)), in.LocalAddr().(*net.UDPAddr))
 		return err
 	}))
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	buffer := make([]byte, 100)
 	for limit := time.Now().Add(patience); time.Now().Before(limit); {
 		mark := newMark()

@@ -70,7 +70,7 @@ func (c *compiler) tunnelMember(s model.ResolvedSegment, bridge string, h model.
 	path := c.r.Hops[h][0]
 	fields := tunnelPort(s, bridge, member)
 	setMTU(fields, s.MTU, model.Inner(model.SegmentSpec(h.Encap, path.Remote), c.r.Underlay[path.Local]))
-	kind := ""
+	var kind string
 	if h.Encap == model.EncapGeneve {
 		kind = "geneve"
 		fields["id"], fields[remoteField(path.Remote)] = num(s.Key), addr(path.Remote)

@@ -49,7 +49,8 @@ type header struct {
 func read(t *testing.T, frame []byte) (h header) {
 	t.Helper()
 	p := frame[14:]
-	next, rest := byte(0), p
+	var next byte
+	var rest []byte
 	if p[0]>>4 == 6 {
 		h.six, h.ttl, h.tos, next = true, p[7], byte(binary.BigEndian.Uint16(p)>>4), p[6]
 		rest = p[40:]
