@@ -14,8 +14,9 @@ ln -sfn /run /var/run
 ip link set lo up
 modprobe -a virtio_pci virtio_console
 
-# The kernel shows a port a moment before it lets it be opened.
-await() { until (: >/dev/vport0p$1) 2>/dev/null; do sleep 0.02; done; }
+# The ports come one after the other, and the kernel shows each a moment before it lets it be opened.
+# A redirection to one that is not there yet would make a file of its name, and take its place.
+await() { until [ -c /dev/vport0p$1 ] && (: >/dev/vport0p$1) 2>/dev/null; do sleep 0.02; done; }
 
 # program PORT NAME COMMAND…
 program() {
@@ -29,6 +30,7 @@ program() {
 	GREAVE_ARTIFACTS=$PWD /usr/bin/unshare --time --monotonic=100 --boottime=100 --fork -- "$@" >$out 2>&1 </dev/null
 	echo "exit $name $?" >/dev/vport0p1
 }
+await 1
 await 2
 . /guest/run
 
