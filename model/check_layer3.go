@@ -39,19 +39,27 @@ func (t Tunnel) checkLayer3(c *checker, path string) {
 	}
 	c.localAddresses(path+".addresses", t.Addresses)
 	t.checkNeighbours(c, path)
+	before, overlay := map[Route]bool{}, map[netip.Addr]bool{}
+	for _, n := range t.Neighbours {
+		overlay[n.Overlay] = true
+	}
 	for i, r := range t.Routes {
-		t.checkRoute(c, index(path+".routes", i), r, t.Routes[:i])
+		t.checkRoute(c, index(path+".routes", i), r, before, overlay)
 	}
 	t.checkRecursion(c, path)
 }
 
-func (t Tunnel) checkRoute(c *checker, path string, r Route, before []Route) {
+// checkRoute checks one route beside the keys of those before it and the overlay
+// addresses of the neighbours.
+func (t Tunnel) checkRoute(c *checker, path string, r Route, before map[Route]bool, overlay map[netip.Addr]bool) {
 	c.hostBits(path+".destination", r.Destination)
 	if !r.Destination.IsValid() {
 		return
 	}
-	if slices.ContainsFunc(before, func(o Route) bool { return routeKey(o) == routeKey(r) }) {
+	if key := routeKey(r); before[key] {
 		c.add(path, r.Destination.String(), ReasonDuplicate, "is a destination that another route with the same table and metric has", "keep one of the two, or change its metric")
+	} else {
+		before[key] = true
 	}
 	for _, a := range []struct {
 		field string
@@ -61,7 +69,8 @@ func (t Tunnel) checkRoute(c *checker, path string, r Route, before []Route) {
 			c.add(path+a.field, a.addr.String(), ReasonConflict, "is of another family than the destination "+r.Destination.String(), "use an address of the destination's family")
 		}
 	}
-	if r.Via.IsValid() && !t.reaches(r.Via) {
+	onLink := func(p netip.Prefix) bool { return p.Contains(r.Via) }
+	if r.Via.IsValid() && !overlay[r.Via] && !slices.ContainsFunc(t.Addresses, onLink) {
 		c.add(path+".via", r.Via.String(), ReasonInvalid, "is neither in a prefix of the tunnel's addresses nor the overlay address of a neighbour, and the kernel refuses such a next hop", "add an address whose prefix holds it, or leave via out")
 	}
 }
@@ -74,12 +83,6 @@ func routeKey(r Route) Route {
 		metric = cmp.Or(metric, 1024) // IP6_RT_PRIO_USER
 	}
 	return Route{Destination: r.Destination.Masked(), Metric: Some(metric), Table: cmp.Or(r.Table, TableMain)}
-}
-
-// reaches tells whether a next hop is on the tunnel's link.
-func (t Tunnel) reaches(via netip.Addr) bool {
-	return slices.ContainsFunc(t.Addresses, func(p netip.Prefix) bool { return p.Contains(via) }) ||
-		slices.ContainsFunc(t.Neighbours, func(n Neighbour) bool { return n.Overlay == via })
 }
 
 func (t Tunnel) checkNeighbours(c *checker, path string) {
@@ -119,17 +122,15 @@ func (t Tunnel) checkRecursion(c *checker, path string) {
 	shared := func(table uint32) bool { // the overlay's table, 0 is the VRF's, is where the underlay is routed
 		return table == 0 && t.VRF == v.VRF || table == TableMain && v.VRF == ""
 	}
-	_, remote := t.Ends(c.vteps, c.peers)
-	far := []netip.Addr{remote}
-	for _, n := range t.Neighbours {
-		far = append(far, n.Underlay)
-	}
+	far := t.farEnds(c)
 	refuse := func(at, value string, p netip.Prefix) {
-		for _, a := range far {
-			if a.IsValid() && !a.IsMulticast() && p.IsValid() && p.Contains(a) {
-				c.add(at, value, ReasonConflict, fmt.Sprintf("would be recursive routing: the tunnel's own packets to %s would go into the tunnel", a), "leave that address out of it, put the route into a table of its own, or say device: the underlay device")
-				return
-			}
+		if !p.IsValid() {
+			return
+		}
+		first := p.Masked().Addr() // the next far end from there on is in p, or none is
+		i, _ := slices.BinarySearchFunc(far, first, netip.Addr.Compare)
+		if i < len(far) && p.Contains(far[i]) {
+			c.add(at, value, ReasonConflict, fmt.Sprintf("would be recursive routing: the tunnel's own packets to %s would go into the tunnel", far[i]), "leave that address out of it, put the route into a table of its own, or say device: the underlay device")
 		}
 	}
 	for i, p := range t.Addresses {
@@ -142,4 +143,17 @@ func (t Tunnel) checkRecursion(c *checker, path string) {
 			refuse(index(path+".routes", i)+".destination", r.Destination.String(), r.Destination)
 		}
 	}
+}
+
+// farEnds lists the underlay addresses that the tunnel's packets go to, but no
+// group, in order.
+func (t Tunnel) farEnds(c *checker) []netip.Addr {
+	_, remote := t.Ends(c.vteps, c.peers)
+	far := []netip.Addr{remote}
+	for _, n := range t.Neighbours {
+		far = append(far, n.Underlay)
+	}
+	far = slices.DeleteFunc(far, func(a netip.Addr) bool { return !a.IsValid() || a.IsMulticast() })
+	slices.SortFunc(far, netip.Addr.Compare)
+	return far
 }

@@ -22,7 +22,59 @@ type kernelView struct {
 	kernel.Inspection
 	want model.Resolved
 	at   *timestamppb.Timestamp
+
+	// Indices, so that a list is one walk however long it is.
+	entries map[model.Ref]model.ResolvedFdb
+	inSeg   map[string]uint64          // entries of a segment
+	uses    map[string][]use           // of a peer, in order of segment
+	members map[kernel.LinkAt][]string // ports of a bridge, in order
+	addrs   map[kernel.LinkAt][]string // of a device, in order
 }
+
+// use is a segment that exchanges packets with a peer.
+type use struct {
+	segment string
+	hop     model.Hop
+	member  bool // the peer gets its broadcasts
+}
+
+func newKernelView(in kernel.Inspection, want model.Resolved, at *timestamppb.Timestamp) *kernelView {
+	v := &kernelView{
+		Inspection: in, want: want, at: at,
+		entries: make(map[model.Ref]model.ResolvedFdb, len(want.Fdb)), inSeg: map[string]uint64{}, uses: map[string][]use{},
+		members: map[kernel.LinkAt][]string{}, addrs: map[kernel.LinkAt][]string{},
+	}
+	for _, e := range want.Fdb {
+		v.entries[e.Ref()] = e
+		v.inSeg[e.Segment]++
+	}
+	for _, s := range want.Segments {
+		member := make(map[model.Hop]bool, len(s.Hops))
+		for _, h := range s.Hops {
+			member[h] = true
+		}
+		for _, h := range s.Users {
+			v.uses[h.Peer] = append(v.uses[h.Peer], use{s.Name, h, member[h]})
+		}
+	}
+	for k, r := range v.Rows {
+		switch {
+		case k.Table == rows.Address:
+			v.addrs[linkAt(k)] = append(v.addrs[linkAt(k)], k.ID)
+		case k.Table == rows.Link && r.Fields[rows.FieldMaster] != "":
+			bridge := kernel.LinkAt{Netns: k.Netns, Name: r.Fields[rows.FieldMaster]}
+			v.members[bridge] = append(v.members[bridge], k.Link)
+		}
+	}
+	for _, list := range []map[kernel.LinkAt][]string{v.members, v.addrs} {
+		for _, names := range list {
+			slices.Sort(names)
+		}
+	}
+	return v
+}
+
+func linkAt(k rows.Key) kernel.LinkAt { return kernel.LinkAt{Netns: k.Netns, Name: k.Link} }
 
 func (v *kernelView) link(name string) (rows.Row, bool) {
 	for _, netns := range v.Netns {
@@ -84,33 +136,11 @@ func mtuOf(r rows.Row) uint32 {
 func (v *kernelView) bridge(r rows.Row) *greavev1.ObservedBridge {
 	return &greavev1.ObservedBridge{
 		Type: "linux", Hwaddr: r.Fields[rows.FieldMAC], Mtu: mtuOf(r), Owned: r.Owned,
-		Addresses: v.addresses(r), Ports: v.ports(r), Counters: v.counters(r),
+		Addresses: v.addresses(r), Ports: v.members[linkAt(r.Key)], Counters: v.counters(r),
 	}
 }
 
-func (v *kernelView) ports(bridge rows.Row) []string {
-	var out []string
-	for k, r := range v.Rows {
-		if k.Table == rows.Link && k.Netns == bridge.Netns && r.Fields[rows.FieldMaster] == bridge.Link {
-			out = append(out, k.Link)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-func (v *kernelView) addresses(r rows.Row) []string {
-	var out []string
-	for k := range v.Rows {
-		if k.Table == rows.Address && at(k) == at(r.Key) {
-			out = append(out, k.ID)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-func at(k rows.Key) kernel.LinkAt { return kernel.LinkAt{Netns: k.Netns, Name: k.Link} }
+func (v *kernelView) addresses(r rows.Row) []string { return v.addrs[linkAt(r.Key)] }
 
 func (v *kernelView) vtep(name string) *greavev1.ObservedVtep {
 	out := &greavev1.ObservedVtep{}
@@ -131,24 +161,19 @@ func (v *kernelView) vtep(name string) *greavev1.ObservedVtep {
 // counters are the segment's.
 func (v *kernelView) peer(name string) *greavev1.ObservedPeer {
 	p := &greavev1.ObservedPeer{Counters: &greavev1.Counters{ReadAt: v.at}}
-	for _, s := range v.want.Segments {
-		for _, h := range s.Users {
-			if h.Peer != name {
-				continue
-			}
-			if slices.Contains(s.Hops, h) {
-				p.Segments = append(p.Segments, s.Name)
-			}
-			r, up := v.link(rows.MemberDevice(s.Name, h))
-			for _, w := range v.want.Hops[h] {
-				p.Paths = append(p.Paths, &greavev1.ObservedPath{
-					Local: w.Local.String(), Remote: w.Remote.String(), Device: r.Link, Selected: true,
-					Up: up && r.Fields[rows.FieldUp] == "true", Mtu: mtuOf(r), UnderlayMtu: uint32(v.want.Underlay[w.Local]),
-				})
-			}
-			if h.Encap != model.EncapVXLAN {
-				add(p.Counters, v.counters(r))
-			}
+	for _, u := range v.uses[name] {
+		if u.member {
+			p.Segments = append(p.Segments, u.segment)
+		}
+		r, up := v.link(rows.MemberDevice(u.segment, u.hop))
+		for _, w := range v.want.Hops[u.hop] {
+			p.Paths = append(p.Paths, &greavev1.ObservedPath{
+				Local: w.Local.String(), Remote: w.Remote.String(), Device: r.Link, Selected: true,
+				Up: up && r.Fields[rows.FieldUp] == "true", Mtu: mtuOf(r), UnderlayMtu: uint32(v.want.Underlay[w.Local]),
+			})
+		}
+		if u.hop.Encap != model.EncapVXLAN {
+			add(p.Counters, v.counters(r))
 		}
 	}
 	return p
@@ -174,23 +199,18 @@ func (v *kernelView) segment(name string) *greavev1.ObservedSegment {
 	s := v.want.Segments[i]
 	out := &greavev1.ObservedSegment{
 		Key: uint32(s.Key), Encap: wireEncap(s.Encap), Bridge: rows.SegmentDevice(name), Ports: s.Ports,
-		Counters: &greavev1.Counters{ReadAt: v.at},
+		Counters: &greavev1.Counters{ReadAt: v.at}, FdbStatic: v.inSeg[name],
 	}
 	for _, h := range s.Hops {
 		out.Members = append(out.Members, h.Peer)
 	}
-	for _, port := range v.ports(rows.Row{Key: rows.Key{Table: rows.Link, Link: out.Bridge}}) {
+	for _, port := range v.members[kernel.LinkAt{Name: out.Bridge}] {
 		r, _ := v.link(port)
 		if m := mtuOf(r); r.Owned && (out.Mtu == 0 || m < out.Mtu) {
 			out.Mtu = m
 		}
 		if r.Owned {
 			add(out.Counters, v.counters(r))
-		}
-	}
-	for _, e := range v.want.Fdb {
-		if e.Segment == name {
-			out.FdbStatic++
 		}
 	}
 	return out
@@ -218,23 +238,18 @@ func (v *kernelView) port(name string) *greavev1.ObservedPort {
 }
 
 func (v *kernelView) fdb(ref model.Ref) *greavev1.ObservedFdbEntry {
-	for _, e := range v.want.Fdb {
-		if e.Ref() != ref {
-			continue
-		}
-		k := rows.Key{Table: rows.FDB, Link: rows.MemberDevice(e.Segment, e.Hop), ID: "master " + e.MAC.String()}
-		if _, ok := v.Rows[k]; !ok {
-			return nil
-		}
-		out := &greavev1.ObservedFdbEntry{Segment: e.Segment, Mac: e.MAC.String(), Peer: e.Peer}
-		for _, ip := range e.IPs {
-			if _, ok := v.Rows[rows.Key{Table: rows.Neighbour, Link: rows.SegmentDevice(e.Segment), ID: ip.String()}]; ok {
-				out.Ips = append(out.Ips, ip.String())
-			}
-		}
-		return out
+	e, known := v.entries[ref]
+	k := rows.Key{Table: rows.FDB, Link: rows.MemberDevice(e.Segment, e.Hop), ID: "master " + e.MAC.String()}
+	if _, there := v.Rows[k]; !known || !there {
+		return nil
 	}
-	return nil
+	out := &greavev1.ObservedFdbEntry{Segment: e.Segment, Mac: e.MAC.String(), Peer: e.Peer}
+	for _, ip := range e.IPs {
+		if _, ok := v.Rows[rows.Key{Table: rows.Neighbour, Link: rows.SegmentDevice(e.Segment), ID: ip.String()}]; ok {
+			out.Ips = append(out.Ips, ip.String())
+		}
+	}
+	return out
 }
 
 func (v *kernelView) tunnel(r rows.Row) *greavev1.ObservedTunnel {

@@ -127,7 +127,7 @@ func (s *Server) kernelView(ctx context.Context, b *openflow.Bindings) (*kernelV
 		s.cfg.Logger.Warn("kernel not read", "err", err)
 		return nil, nil
 	}
-	return &kernelView{in, want.For(model.BackendKernel), timestamppb.New(s.cfg.Now())}, nil
+	return newKernelView(in, want.For(model.BackendKernel), timestamppb.New(s.cfg.Now())), nil
 }
 
 func inSegment(o *greavev1.Object, segment string) bool {

@@ -28,7 +28,6 @@ type Column struct {
 	Name    string
 	Hosts   [3]Kind // tunnels are between the first two
 	InGuest bool    // needs the kernel of package vm's guest
-	Waits   string  // why it cannot run yet; empty: it runs
 }
 
 // Columns are the combinations that greave promises the same on.

@@ -19,7 +19,7 @@ import (
 )
 
 // fabric is an underlay with hosts. Its namespaces have no names and its processes die with this
-// one: nothing outlives it but, when it is killed, a directory under /tmp.
+// one: nothing outlives it but, when it is killed, a directory that the next lab removes.
 type fabric struct {
 	t                *testing.T
 	greaved          string // path of the binary
@@ -39,8 +39,8 @@ type space struct {
 
 func newFabric(t *testing.T, greaved string) *fabric {
 	t.Helper()
-	// Not t.TempDir: the path of a socket must stay below 108 bytes.
-	dir, err := os.MkdirTemp("/tmp", "gc")
+	// Not t.TempDir: the path of a socket must stay below 108 bytes. Named as package lab's are.
+	dir, err := os.MkdirTemp("/tmp", fmt.Sprintf("gl%d-", os.Getpid()))
 	check(t, err)
 	f := &fabric{t: t, greaved: greaved, dir: dir, thread: startThread(), hosts: map[Kind][]*host{}}
 	t.Cleanup(func() {

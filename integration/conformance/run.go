@@ -18,7 +18,8 @@ import (
 	greavev1 "github.com/greave-sdn/greave/proto/greave/v1"
 )
 
-// applyLimit is how long a host may take to become what a document says.
+// applyLimit is how long a host may take to become what a document says. On a busy machine a switch
+// keeps greaved waiting, which says so, ends the wait of Apply and tries again.
 const applyLimit = time.Minute
 
 // Run runs all cases on the hosts of a column and returns what each came to. A cell that is not as
@@ -184,12 +185,8 @@ func (r *runner) apply(ctx context.Context, used []*part) error {
 			}
 		}
 		g.Go(func() (err error) {
-			ctx, cancel := context.WithTimeout(ctx, 2*applyLimit)
-			defer cancel()
-			if answers[i], err = h.Config.Apply(ctx, &greavev1.ApplyRequest{State: doc, Wait: durationpb.New(applyLimit)}); err != nil {
-				return fmt.Errorf("apply on %s: %w", h.Name, err)
-			}
-			return nil
+			answers[i], err = h.realise(ctx, doc)
+			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -201,11 +198,40 @@ func (r *runner) apply(ctx context.Context, used []*part) error {
 				return fmt.Errorf("%s: %w", r.hosts[i].Name, err)
 			}
 		}
-		if !a.Realised && len(a.NotRealised) == 0 {
-			return fmt.Errorf("%s: not realised within %v", r.hosts[i].Name, applyLimit)
-		}
 	}
 	return nil
+}
+
+// realise states a document until the host has all of it but what it refuses; an unchanged document
+// is no new revision. The last answer says what is missing at the end of the time.
+func (h *Host) realise(ctx context.Context, doc *greavev1.HostState) (*greavev1.ApplyResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*applyLimit)
+	defer cancel()
+	for limit := time.Now().Add(applyLimit); ; time.Sleep(settle) {
+		a, err := h.Config.Apply(ctx, &greavev1.ApplyRequest{State: doc, Wait: durationpb.New(applyLimit)})
+		if err != nil {
+			return nil, fmt.Errorf("apply on %s: %w", h.Name, err)
+		}
+		waiting := slices.ContainsFunc(a.NotRealised, func(o *greavev1.ObjectStatus) bool { return refusedAs(o) == "" })
+		switch {
+		case a.Realised || !waiting && len(a.NotRealised) > 0:
+			return a, nil
+		case time.Now().After(limit) && !waiting:
+			return nil, fmt.Errorf("apply on %s: not realised within %v, and nothing says why", h.Name, applyLimit)
+		case time.Now().After(limit):
+			return a, nil
+		}
+	}
+}
+
+// refusedAs is reason and kind of an object that the host cannot have as stated, else empty.
+func refusedAs(o *greavev1.ObjectStatus) string {
+	for _, c := range o.Conditions {
+		if c.Status == greavev1.ConditionStatus_CONDITION_STATUS_FALSE && (c.Reason == "UNSUPPORTED" || c.Reason == "UNIMPLEMENTED") {
+			return c.Reason + " " + strings.ToLower(strings.TrimPrefix(o.Kind.String(), "OBJECT_KIND_"))
+		}
+	}
+	return ""
 }
 
 // notRealised puts an object to the part that it belongs to: as refused, or as broken.
@@ -214,12 +240,9 @@ func (r *runner) notRealised(used []*part, o *greavev1.ObjectStatus) error {
 	if i < 0 {
 		return fmt.Errorf("not realised: %v", o)
 	}
-	for _, c := range o.Conditions {
-		if c.Status == greavev1.ConditionStatus_CONDITION_STATUS_FALSE && (c.Reason == "UNSUPPORTED" || c.Reason == "UNIMPLEMENTED") {
-			kind := strings.ToLower(strings.TrimPrefix(o.Kind.String(), "OBJECT_KIND_"))
-			r.refused[used[i]] = append(r.refused[used[i]], c.Reason+" "+kind)
-			return nil
-		}
+	if reason := refusedAs(o); reason != "" {
+		r.refused[used[i]] = append(r.refused[used[i]], reason)
+		return nil
 	}
 	r.broken[used[i]] = append(r.broken[used[i]], o.String())
 	return nil

@@ -22,7 +22,9 @@ func (c *compiler) layer3(t model.ResolvedTunnel, link Key) {
 	if t.Down || t.Loops {
 		return // the kernel keeps no route through a device that is down
 	}
+	underlay := make(map[netip.Addr]netip.Addr, len(t.Neighbours)) // by overlay
 	for _, n := range t.Neighbours {
+		underlay[n.Overlay] = n.Underlay
 		if t.Far == model.FarFlow {
 			c.route(t, link, model.Route{Destination: netip.PrefixFrom(n.Overlay, n.Overlay.BitLen())}, n.Underlay)
 			continue
@@ -35,12 +37,9 @@ func (c *compiler) layer3(t model.ResolvedTunnel, link Key) {
 			c.route(t, link, r, netip.Addr{})
 			continue
 		}
-		for _, n := range t.Neighbours {
-			if n.Overlay == r.Via {
-				r.Via = netip.Addr{} // the encapsulation says where to
-				c.route(t, link, r, n.Underlay)
-				break
-			}
+		if to, known := underlay[r.Via]; known {
+			r.Via = netip.Addr{} // the encapsulation says where to
+			c.route(t, link, r, to)
 		}
 	}
 }
