@@ -26,8 +26,8 @@ test-vm: $(REPORT) ## tunnels and Open vSwitch's kernel datapath on a real kerne
 
 bench-vm: ## greave in the kernel beside ip and tunnels made by hand; writes build/bench-vm.json
 	@command -v iperf3 >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends iperf3
-	@GREAVE_BENCH=full GREAVE_VM='guest=^TestBench$$' go test ./integration/vm -run TestGuest -count=1 -timeout 20m -v | grep -E 'bench_test.go|^(ok|FAIL|--- FAIL)'
-	@cp build/vm/artifacts/guest/bench-vm.json build/
+	@GREAVE_BENCH=full GREAVE_VM='guest=^TestBench' go test ./integration/vm -run TestGuest -count=1 -timeout 20m -v | grep -E 'bench_test.go|^(ok|FAIL|--- FAIL)'
+	@cp build/vm/artifacts/guest/bench-vm*.json build/
 
 test-fast: $(REPORT) ## what needs neither root nor Open vSwitch, under a minute
 	@$(REPORT) -short -timeout 2m ./...

@@ -21,7 +21,7 @@ var initScript string
 // that it has if this machine does.
 var (
 	needed = []string{"ovsdb-server", "ovsdb-tool", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "ovs-appctl", "kmod", "unshare"}
-	useful = []string{"ip", "ping", "tcpdump", "ethtool", "iperf3", "setpriv"}
+	useful = []string{"ip", "tc", "bridge", "ping", "tcpdump", "ethtool", "iperf3", "setpriv"}
 )
 
 const schema = "/usr/share/openvswitch/vswitch.ovsschema"

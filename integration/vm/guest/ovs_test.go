@@ -124,6 +124,12 @@ func TestOVSKernelDatapath(t *testing.T) {
 			for _, size := range []int{most - 333, most} {
 				crosses(t, l, ears, c.spec, size)
 			}
+			if c.kind == "gre" || c.kind == "geneve" { // the switch has the namespace's only collect-metadata device
+				kind := map[string]string{"gre": "gretap", "geneve": "geneve"}[c.kind]
+				if _, err := o.tryFeed("ip", "link add g type "+kind+" external"); err == nil {
+					t.Error("a collect-metadata device is taken beside Open vSwitch's")
+				}
+			}
 			o.run("ovs-vsctl", "--timeout=30", "del-port", "t0")
 			check(t, far.LinkDel(link))
 		})
