@@ -24,7 +24,7 @@ test: deps $(REPORT) ## everything: unit, golden, property, fuzz seeds, race; as
 test-vm: $(REPORT) ## tunnels and Open vSwitch's kernel datapath on a real kernel, in a virtual machine (part of test)
 	@$(REPORT) -count=1 -timeout 15m ./integration/vm/...
 
-bench-vm: ## greave in the kernel beside ip and tunnels made by hand; writes build/bench-vm.json
+bench-vm: ## greave in the kernel beside ip and tunnels made by hand; writes build/bench-vm*.json
 	@command -v iperf3 >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends iperf3
 	@GREAVE_BENCH=full GREAVE_VM='guest=^TestBench' go test ./integration/vm -run TestGuest -count=1 -timeout 20m -v | grep -E 'bench_test.go|^(ok|FAIL|--- FAIL)'
 	@cp build/vm/artifacts/guest/bench-vm*.json build/

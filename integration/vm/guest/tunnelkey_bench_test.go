@@ -40,20 +40,21 @@ func farMAC(i int) string { return fmt.Sprintf("02:00:01:%02x:%02x:%02x", i>>16,
 // crowdEnd is a segment with peers that do not exist, behind an underlay that takes all it is given.
 type crowdEnd struct {
 	host
-	ear          *tap
-	took, memory float64 // s and KiB that its making took
+	peers, addresses int
+	ear              *tap
+	took, memory     float64 // s and KiB that its making took
 }
 
 func newCrowdEnd(t *testing.T) host {
 	h := newHost(t)
-	h.in(func() { check(t, os.WriteFile("/proc/sys/net/ipv6/conf/all/disable_ipv6", []byte("1"), 0)) })
+	h.withoutIPv6()
 	h.feed("ip", "link add under type dummy", "link set under up", "addr add 192.0.2.1/32 dev under", "route add 198.18.0.0/15 dev under src 192.0.2.1")
 	return h
 }
 
 // byDevices makes a segment as greave does: a device a peer, and n addresses spread over them.
 func byDevices(t *testing.T, peers, n int) crowdEnd {
-	e := crowdEnd{host: newCrowdEnd(t)}
+	e := crowdEnd{host: newCrowdEnd(t), peers: peers, addresses: n}
 	e.ear = e.cable()
 	var links, entries []string
 	for i := range peers {
@@ -74,7 +75,7 @@ func byDevices(t *testing.T, peers, n int) crowdEnd {
 // byFilters makes the same segment on one device, an address behind each peer. With shared the
 // filters of a peer have one action, and all filters one for what is the same in all.
 func byFilters(t *testing.T, n int, shared bool) crowdEnd {
-	e := crowdEnd{host: newCrowdEnd(t)}
+	e := crowdEnd{host: newCrowdEnd(t), peers: n, addresses: n}
 	e.ear = e.oneDevice("gretap")
 	local := netip.MustParseAddr("192.0.2.1")
 	var peers []netip.Addr
@@ -125,84 +126,91 @@ func (e crowdEnd) sent() int {
 	return int(l.Attrs().Statistics.TxPackets)
 }
 
-// flooded sends frames to all and tells how many copies of one left, and in what time, ms.
-func (e crowdEnd) flooded(want int) (n int, took float64) {
+// flood sends a frame to all and tells how many copies left, and in what time, µs.
+func (e crowdEnd) flood() (n int, took float64) {
 	e.t.Helper()
-	var times []float64
-	for range 3 {
-		before, began := e.sent(), time.Now()
-		e.ear.send(frame(0, 0x88b5, "to all"))
-		for end := time.Now().Add(patience); e.sent()-before < want && time.Now().Before(end); {
-			time.Sleep(time.Millisecond)
-		}
-		times = append(times, float64(time.Since(began).Microseconds())/1000)
-		time.Sleep(50 * time.Millisecond)
-		n = e.sent() - before
+	before, began := e.sent(), time.Now()
+	e.ear.send(frame(0, 0x88b5, "to all"))
+	for end := time.Now().Add(patience); e.sent()-before < e.peers && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
 	}
-	slices.Sort(times)
-	return n, times[1]
+	took = float64(time.Since(began).Microseconds())
+	time.Sleep(50 * time.Millisecond) // for one too many
+	return e.sent() - before, took
 }
 
-// perFrame is what a frame costs on its way to the underlay, µs, least of five rounds: addresses
-// are taken in an order that has nothing to do with that of their making.
-func (e crowdEnd) perFrame(addresses int) float64 {
+// perFrame is what a frame costs on its way to the underlay, µs. The addresses are taken in an
+// order that has nothing to do with that of their making.
+func (e crowdEnd) perFrame(frames, addresses int) float64 {
 	e.t.Helper()
-	frames, rounds := 200, 1
-	if *benchFull {
-		frames, rounds = 10000, 5
+	before, began := e.sent(), time.Now()
+	for i := range frames {
+		a := i * 7919 % addresses
+		f := ethernet(0, 1, "to one")
+		f[2], f[3], f[4], f[5] = 1, byte(a>>16), byte(a>>8), byte(a)
+		check(e.t, unix.Send(e.ear.fd, f, 0))
 	}
-	least := 0.0
-	for range rounds {
-		before, began := e.sent(), time.Now()
-		for i := range frames {
-			a := i * 7919 % addresses
-			f := ethernet(0, 1, "to one")
-			f[2], f[3], f[4], f[5] = 1, byte(a>>16), byte(a>>8), byte(a)
-			check(e.t, unix.Send(e.ear.fd, f, 0))
-		}
-		took := float64(time.Since(began).Microseconds()) / float64(frames)
-		if n := e.sent() - before; n < frames {
-			e.t.Logf("%d of %d frames left", n, frames)
-		}
-		if least == 0 || took < least {
-			least = took
-		}
+	took := float64(time.Since(began).Microseconds()) / float64(frames)
+	if n := e.sent() - before; n < frames {
+		e.t.Logf("%d of %d frames left", n, frames)
 	}
-	return least
+	return took
+}
+
+// inTurns measures two things in turns, since the machine has other work at times, and returns the
+// medians.
+func inTurns(a, b func() float64) (float64, float64) {
+	var as, bs []float64
+	for range 5 {
+		as, bs = append(as, a()), append(bs, b())
+	}
+	slices.Sort(as)
+	slices.Sort(bs)
+	return as[2], bs[2]
 }
 
 func (b *bench) tunnelKeyCrowds(scale int) {
-	t := b.t
 	devices, many := 512/scale, 10000/scale
 	sizes, ways := []int{devices}, []bool{true}
 	if *benchFull {
 		sizes, ways = append(sizes, 1000, many), []bool{false, true}
 	}
-	newCrowdEnd(t).oneDevice("gretap") // the drivers are loaded
-	rival := byDevices(t, devices, devices)
-	rivalName := fmt.Sprintf("%d gretap devices", devices)
-	copies, rivalFlood := rival.flooded(devices)
-	t.Logf("%s: a frame to all is %d copies", rivalName, copies)
-	rivalFrame := rival.perFrame(devices)
-	rivalSame := rival.perFrame(1)
-	if *benchFull {
-		b.add(fmt.Sprintf("%d gretap devices, a frame to one of %d addresses", devices, many), byDevices(t, devices, many).perFrame(many), "µs", fmt.Sprintf("to one of %d", devices), rivalFrame, 0)
-	}
+	newCrowdEnd(b.t).oneDevice("gretap") // the drivers are loaded
+	rival := byDevices(b.t, devices, devices)
+	name := fmt.Sprintf("%d gretap devices", devices)
 	for _, n := range sizes {
 		for _, shared := range ways {
-			e := byFilters(t, n, shared)
+			e := byFilters(b.t, n, shared)
 			what := fmt.Sprintf("%d peers by filters", n)
 			if shared {
 				what += ", shared actions"
 			}
-			b.add(what+", making of one", 1e3*e.took/float64(n), "ms", rivalName, 1e3*rival.took/float64(devices), 0)
-			b.add(what+", memory of one", e.memory/float64(n), "KiB", rivalName, rival.memory/float64(devices), 0)
-			copies, took := e.flooded(n)
-			b.add(what+fmt.Sprintf(", a frame to all: %d copies, each", copies), 1e3*took/float64(n), "µs", rivalName, 1e3*rivalFlood/float64(devices), 0)
-			b.add(what+", a frame to one", e.perFrame(n), "µs", rivalName, rivalFrame, 0)
-			b.add(what+", a frame to one, always the same", e.perFrame(1), "µs", rivalName, rivalSame, 0)
+			b.add(what+": a peer's making", 1e3*e.took/float64(n), "ms", name, 1e3*rival.took/float64(devices), 0)
+			b.add(what+": a peer's memory", e.memory/float64(n), "KiB", name, rival.memory/float64(devices), 0)
+			b.tunnelKeyFrames(what, e, name, rival, 10000/scale)
 		}
 	}
+	if *benchFull {
+		b.tunnelKeyFrames(fmt.Sprintf("%s, %d addresses", name, many), byDevices(b.t, devices, many), name, rival, 10000)
+	}
+}
+
+// tunnelKeyFrames compares what a frame costs in two segments.
+func (b *bench) tunnelKeyFrames(what string, e crowdEnd, name string, rival crowdEnd, frames int) {
+	copies := map[int]int{} // by peers
+	each := func(e crowdEnd) func() float64 {
+		return func() float64 {
+			n, took := e.flood()
+			copies[e.peers] = n
+			return took / float64(e.peers)
+		}
+	}
+	mine, theirs := inTurns(each(e), each(rival))
+	b.add(fmt.Sprintf("%s: each of %d copies to all", what, copies[e.peers]), mine, "µs", name, theirs, 0)
+	mine, theirs = inTurns(func() float64 { return e.perFrame(frames, e.addresses) }, func() float64 { return rival.perFrame(frames, rival.addresses) })
+	b.add(what+": a frame to one", mine, "µs", name, theirs, 0)
+	mine, theirs = inTurns(func() float64 { return e.perFrame(frames, 1) }, func() float64 { return rival.perFrame(frames, 1) })
+	b.add(what+": a frame, always to the same", mine, "µs", name, theirs, 0)
 }
 
 // tunnelKeyThroughput compares TCP through one device and filters with TCP through a gretap device
@@ -228,15 +236,8 @@ func (b *bench) tunnelKeyThroughput() {
 		check(b.t, err)
 		h.feed("tc", unicast(br.Attrs().HardwareAddr.String(), toPeer(under4[i].Addr(), under4[1-i].Addr(), segKey)))
 	}
-	var mine, theirs []float64
-	for range 5 {
-		mine = append(mine, tcpRate(ours, inner4[1].Addr()))
-		theirs = append(theirs, tcpRate(hands, inner4[1].Addr()))
-	}
-	b.t.Logf("TCP in turns, Mbit/s: one device and filters %.0f, a gretap device in a bridge %.0f", mine, theirs)
-	slices.Sort(mine)
-	slices.Sort(theirs)
-	b.add("TCP through one device and filters", mine[2], "Mbit/s", "a gretap device in a bridge", theirs[2], 0)
+	mine, theirs := inTurns(func() float64 { return tcpRate(ours, inner4[1].Addr()) }, func() float64 { return tcpRate(hands, inner4[1].Addr()) })
+	b.add("TCP through one device and filters", mine, "Mbit/s", "a gretap device in a bridge", theirs, 0)
 }
 
 // tcpRate is the throughput of two seconds of TCP, in Mbit/s.

@@ -43,8 +43,8 @@ func (h host) tryFeed(tool string, lines ...string) (out []byte, err error) {
 	return out, err
 }
 
-// toPeer is the actions that give a frame its way to a peer. tc asks for a checksum unless told
-// not to, and for a TTL of the inner packet's.
+// toPeer is the action that gives a frame its way to a peer. tc asks for a checksum unless told not
+// to.
 func toPeer(local, remote netip.Addr, key int) string {
 	return fmt.Sprintf("action tunnel_key set src_ip %s dst_ip %s id %d ttl 64 nocsum", local, remote, key)
 }
@@ -79,12 +79,18 @@ func flood(local netip.Addr, peers []netip.Addr, key int) (filters []string) {
 // oneDevice makes a host's end of the segment with its workload's cable as a port.
 func (h host) oneDevice(kind string, filters ...string) *tap {
 	h.t.Helper()
-	h.in(func() { check(h.t, os.WriteFile("/proc/sys/net/ipv6/conf/all/disable_ipv6", []byte("1"), 0)) }) // its own frames would be flooded too
+	h.withoutIPv6()
 	ear := h.cable()
 	h.feed("ip", "link add g type "+kind+" external", "link add br7 type bridge mcast_snooping 0", "link add seg7 type dummy",
 		"link set seg7 master br7", "link set vm master br7", "link set g up", "link set seg7 up", "link set br7 up")
 	h.feed("tc", append([]string{"qdisc add dev seg7 clsact", "qdisc add dev g clsact", "filter add dev g ingress pref 9 protocol all matchall action drop"}, filters...)...)
 	return ear
+}
+
+// withoutIPv6 keeps the kernel's own frames of IPv6 out of a segment.
+func (h host) withoutIPv6() {
+	h.t.Helper()
+	h.in(func() { check(h.t, os.WriteFile("/proc/sys/net/ipv6/conf/all/disable_ipv6", []byte("1"), 0)) })
 }
 
 func macOf(i int) string { return fmt.Sprintf("02:00:00:00:00:%02x", i+1) }
@@ -229,7 +235,9 @@ func TestTunnelKeyBounds(t *testing.T) {
 		h.t, ear.t, wire.t = t, t, t
 		whole := flood(under4[0].Addr(), peers[:filterCopies], segKey)[0]
 		more := strings.Replace(flood(under4[0].Addr(), peers[filterCopies:filterCopies+1], segKey)[0], "filter add dev seg7 egress pref 2 protocol all matchall", "", 1)
-		h.feed("tc", strings.Replace(whole, "continue", "pipe", 1)+more) // nobody says that the rest is left out
+		if out, err := h.tryFeed("tc", strings.Replace(whole, "continue", "pipe", 1)+more); err != nil {
+			t.Skipf("this kernel refuses what 6.1 leaves out in silence: %s", out)
+		}
 		got("warm")
 		if n := got("seventeen"); len(n) != filterCopies || n[peers[filterCopies]] != 0 {
 			t.Errorf("a filter for %d peers made copies for %d", filterCopies+1, len(n))
@@ -274,13 +282,8 @@ func TestTunnelKeyBounds(t *testing.T) {
 	})
 	t.Run("others", func(t *testing.T) {
 		h.t = t
-		for _, line := range []string{
-			"link add g2 type gretap external", // Open vSwitch's own gre_sys is such a device
-			"link add n2 type geneve id 8 remote 192.0.2.2",
-		} {
-			if strings.Contains(line, "geneve") {
-				h.feed("ip", "link add n type geneve external")
-			}
+		h.feed("ip", "link add n type geneve external")
+		for _, line := range []string{"link add g2 type gretap external", "link add n2 type geneve id 8 remote 192.0.2.2"} {
 			if _, err := h.tryFeed("ip", line); err == nil {
 				t.Errorf("%s: it is taken beside the other", line)
 			}
