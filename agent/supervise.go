@@ -13,12 +13,11 @@ import (
 
 // supervise tells the service manager that started greaved how it is (sd_notify(3)), and returns at
 // once where none did: ready when a first pass has ended, so that what is ordered after greaved
-// finds its tunnels; a line of status after each change; and, where WatchdogSec is set, a sign of
-// life as often as the loop gives one.
+// finds its tunnels; and a line of status after each change.
 func supervise(ctx context.Context, loop *reconcile.Loop, log *slog.Logger) error {
 	h, err := loop.Next(ctx, 0)
 	if err != nil {
-		return nil //nolint:nilerr // greaved ends before its first pass has
+		return nil // greaved ends before its first pass has
 	}
 	if sent, err := daemon.SdNotify(false, daemon.SdNotifyReady+"\nSTATUS="+statusLine(h)); !sent {
 		if err != nil {
@@ -27,16 +26,9 @@ func supervise(ctx context.Context, loop *reconcile.Loop, log *slog.Logger) erro
 		return nil
 	}
 	defer func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) }()
-	limit, err := daemon.SdWatchdogEnabled(false)
-	if err != nil {
-		return fmt.Errorf("read WATCHDOG_USEC: %w", err)
-	}
-	if limit > 0 {
-		go watchdog(ctx, loop, limit/2)
-	}
 	for said := statusLine(h); ; {
 		if h, err = loop.Next(ctx, h.Version); err != nil {
-			return nil //nolint:nilerr // ctx has ended: greaved stops
+			return nil // ctx has ended: greaved stops
 		}
 		if line := statusLine(h); line != said {
 			_, _ = daemon.SdNotify(false, "STATUS="+line)
@@ -45,10 +37,17 @@ func supervise(ctx context.Context, loop *reconcile.Loop, log *slog.Logger) erro
 	}
 }
 
-// watchdog tells of a loop that lives; a loop that does not come to an end of its work in time is
-// not told of, and the service manager starts greaved anew.
-func watchdog(ctx context.Context, loop *reconcile.Loop, every time.Duration) {
-	tick := time.NewTicker(every)
+// watchdog tells a service manager that asks for it (WatchdogSec) of a loop that lives; a loop that
+// does not come to an end of its work in time is not told of, and greaved is started anew.
+func watchdog(ctx context.Context, loop *reconcile.Loop) error {
+	limit, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		return fmt.Errorf("read WATCHDOG_USEC: %w", err)
+	}
+	if limit == 0 {
+		return nil
+	}
+	tick := time.NewTicker(limit / 2)
 	defer tick.Stop()
 	for {
 		if loop.Responds(ctx) {
@@ -56,7 +55,7 @@ func watchdog(ctx context.Context, loop *reconcile.Loop, every time.Duration) {
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-tick.C:
 		}
 	}
