@@ -135,6 +135,8 @@ func Run(ctx context.Context, c Config, version string, log *slog.Logger) (err e
 		return loop.Run(ctx)
 	})
 	g.Go(func() error { return server.Serve(ctx, listener) })
+	g.Go(func() error { return watchdog(ctx, loop) })
+	g.Go(func() error { return supervise(ctx, loop, log.With("component", "supervise")) })
 	if c.Files != "" {
 		f := newFiles(c.Files, loop, log.With("component", "files"))
 		g.Go(func() error { return f.run(ctx) })

@@ -70,6 +70,14 @@ func start(t *testing.T, l *lab.Lab) {
 	}
 }
 
+// check ends the test at an error.
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // eventually fails the test unless ok within limit.
 func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -71,12 +71,29 @@ func TestDeployedConfigurationIsTheDefault(t *testing.T) {
 	}
 }
 
+// rights are what a compose file grants greaved.
+type rights struct {
+	Build       struct{ Context, Dockerfile string }
+	NetworkMode string   `yaml:"network_mode"`
+	User        string   `yaml:"user"`
+	CapAdd      []string `yaml:"cap_add"`
+	CapDrop     []string `yaml:"cap_drop"`
+	SecurityOpt []string `yaml:"security_opt"`
+	ReadOnly    bool     `yaml:"read_only"`
+	Volumes     []string `yaml:"volumes"`
+}
+
 // TestComposeFiles holds every compose file to the schema of the Compose
-// Specification, and the kernel's to the rights that it promises.
+// Specification, and to the rights that it promises: the kernel's has one
+// capability, the sidecar none, nor root.
 func TestComposeFiles(t *testing.T) {
+	promised := map[string]rights{
+		"kernel":  {CapAdd: []string{"NET_ADMIN"}, Volumes: []string{"greave-state:/var/lib/greave", "/run/greave:/run/greave", "/etc/greave:/etc/greave:ro"}},
+		"sidecar": {User: "65532:65532", Volumes: []string{"greave-state:/var/lib/greave", "greave-run:/run/greave", "/run/openvswitch:/run/openvswitch", "/etc/greave:/etc/greave:ro"}},
+	}
 	files, err := filepath.Glob("../deploy/*/compose.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no compose files: %v", err)
+	if err != nil || len(files) != len(promised) {
+		t.Fatalf("compose files: %v, %v", files, err)
 	}
 	for _, f := range files {
 		text, err := os.ReadFile(f)
@@ -90,31 +107,20 @@ func TestComposeFiles(t *testing.T) {
 		if err := schema.Validate(doc); err != nil {
 			t.Errorf("%s: %v", f, err)
 		}
-	}
-	var kernel struct {
-		Services map[string]struct {
-			NetworkMode string   `yaml:"network_mode"`
-			CapAdd      []string `yaml:"cap_add"`
-			CapDrop     []string `yaml:"cap_drop"`
-			SecurityOpt []string `yaml:"security_opt"`
-			ReadOnly    bool     `yaml:"read_only"`
-			Build       struct{ Context, Dockerfile string }
+		var file struct{ Services map[string]rights }
+		if err := yaml.Unmarshal(text, &file); err != nil {
+			t.Fatal(err)
 		}
-	}
-	text, err := os.ReadFile("../deploy/kernel/compose.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := yaml.Unmarshal(text, &kernel); err != nil {
-		t.Fatal(err)
-	}
-	s := kernel.Services["greaved"]
-	if s.NetworkMode != "host" || !slices.Equal(s.CapAdd, []string{"NET_ADMIN"}) || !slices.Equal(s.CapDrop, []string{"ALL"}) ||
-		!slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) || !s.ReadOnly {
-		t.Errorf("rights of deploy/kernel: %+v", s)
-	}
-	if _, err := os.Stat(filepath.Join("../deploy/kernel", s.Build.Context, s.Build.Dockerfile)); err != nil {
-		t.Error(err)
+		got := file.Services["greaved"]
+		if _, err := os.Stat(filepath.Join(filepath.Dir(f), got.Build.Context, got.Build.Dockerfile)); err != nil {
+			t.Error(err)
+		}
+		want := promised[filepath.Base(filepath.Dir(f))]
+		want.Build, want.NetworkMode, want.CapDrop, want.ReadOnly = got.Build, "host", []string{"ALL"}, true
+		want.SecurityOpt = []string{"no-new-privileges:true"}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s grants\n%+v, want\n%+v", f, got, want)
+		}
 	}
 }
 

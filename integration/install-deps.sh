@@ -16,6 +16,7 @@ tcpdump:tcpdump
 ethtool:ethtool
 ps:procps
 strace:strace
+systemd-analyze:systemd
 '
 
 lacking() {

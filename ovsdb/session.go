@@ -9,7 +9,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -292,6 +294,23 @@ func (s *Session) ready() (client.Client, uint64, error) {
 		return nil, s.generation, ErrNotConnected
 	}
 	return s.client, s.generation, nil
+}
+
+// unreached is ErrNotSynced with what keeps a client from the database's socket just now, if anything does.
+func (s *Session) unreached(ctx context.Context) error {
+	path, unix := strings.CutPrefix(s.cfg.Endpoint, "unix:")
+	if !unix {
+		return ErrNotSynced
+	}
+	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path)
+	switch {
+	case err == nil:
+		_ = c.Close()
+		return ErrNotSynced
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: %w; run greaved as a user who may write to this socket", ErrNotSynced, err)
+	}
+	return fmt.Errorf("%w: %w", ErrNotSynced, err)
 }
 
 func (s *Session) setClient(c client.Client) {

@@ -172,7 +172,7 @@ func (s *Session) Snapshot(ctx context.Context) (Snapshot, error) {
 		}
 		c, generation, err := s.ready()
 		if err != nil {
-			return Snapshot{}, fmt.Errorf("take snapshot: %w", ErrNotSynced)
+			return Snapshot{}, fmt.Errorf("take snapshot: %w", s.unreached(ctx))
 		}
 		now := readImage(c.Cache())
 		if s.snap.Generation != generation || !now.same(s.image) {

@@ -2,7 +2,7 @@ package reconcile
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"maps"
 
 	"github.com/greave-sdn/greave/agent/plan"
@@ -100,7 +100,7 @@ func (j *joined) Pass(ctx context.Context, in PassInput) Outcome {
 		return out
 	}
 	if !in.Want.OVSUp {
-		out.away(Away{Err: fmt.Errorf("read Open vSwitch: %s", in.Want.OVSAway)}, in)
+		out.away(Away{Err: errors.New(in.Want.OVSAway)}, in)
 		return out
 	}
 	ovs := part(j.ovs, model.BackendOVS)

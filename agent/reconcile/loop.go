@@ -225,3 +225,13 @@ func (l *Loop) take(ctx context.Context) bool {
 }
 
 func (l *Loop) release() { l.host <- struct{}{} }
+
+// Responds waits until no pass is under way, and is false when ctx ends before.
+// A pass has bounds of its own (Config.PassTimeout).
+func (l *Loop) Responds(ctx context.Context) bool {
+	if !l.take(ctx) {
+		return false
+	}
+	l.release()
+	return true
+}

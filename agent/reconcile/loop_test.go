@@ -269,6 +269,27 @@ func TestWait(t *testing.T) {
 	})
 }
 
+// TestResponds: a loop in the middle of a pass does not answer, one between passes does.
+func TestResponds(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		if !r.Responds(t.Context()) {
+			t.Error("an idle loop does not answer")
+		}
+		r.sim.took = time.Minute
+		_, err := r.submit("operator", doc(tunnel("t1", 1)))
+		must(t, err)
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if r.Responds(ctx) {
+			t.Error("answers in the middle of a pass")
+		}
+		if !r.Responds(t.Context()) || r.state(t1) != Active {
+			t.Error("does not answer at the end of it")
+		}
+	})
+}
+
 func TestBrokenPassesBackOff(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.mustSubmit("operator", doc(tunnel("t1", 1)))
