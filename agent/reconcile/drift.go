@@ -10,7 +10,6 @@ import (
 
 	"github.com/greave-sdn/greave/agent/plan"
 	"github.com/greave-sdn/greave/model"
-	"github.com/greave-sdn/greave/openflow"
 )
 
 // An object that had to be repaired more than flapMax times within flapWindow
@@ -21,46 +20,16 @@ const (
 	flapHold   = time.Minute
 )
 
-// bridgeValue is what the rows of a bridge follow from: its shared tunnel
-// ports come with the encapsulations in use.
-type bridgeValue struct {
-	model.Bridge
-	encaps []model.Encap
-}
-
-// valuesOf is what the rows of each object follow from.
-func valuesOf(d desired, r model.Resolved) map[model.Ref]any {
-	out := make(map[model.Ref]any, len(d.objects))
-	for ref, o := range d.objects {
-		out[ref] = o
-	}
-	var encaps []model.Encap
-	if len(r.Bridges) > 0 {
-		encaps = slices.Sorted(slices.Values(openflow.Encaps(r)))
-	}
-	for _, b := range r.Bridges {
-		out[b.Ref()] = bridgeValue{b, encaps}
-	}
-	for _, p := range r.Ports {
-		p.Ofport = 0 // the host's to choose
-		out[p.Ref()] = p
-	}
-	for _, t := range r.Tunnels {
-		out[t.Ref()] = t
-	}
-	return out
-}
-
 // repairsIn picks from what a pass did that which nobody had asked for anew:
-// the object's rows were right after the last pass and are wanted unchanged,
-// or nothing at all was to change and yet flows had to be written.
+// the object's rows were right after the last pass and are wanted unchanged.
+// Flows, and rows that are taken away and do not say whose they were, count only
+// where nothing at all was to change.
 func (l *Loop) repairsIn(done []plan.Op, values map[model.Ref]any, r model.Resolved) map[model.Ref][]plan.Op {
 	var out map[model.Ref][]plan.Op
 	same := reflect.DeepEqual(l.resolved, r)
 	for _, op := range done {
 		was, ok := l.realised[op.Object]
-		flows := op.Verb == plan.Install || op.Verb == plan.Withdraw
-		if !ok || flows && !same || !reflect.DeepEqual(was, values[op.Object]) {
+		if !ok || !same && !attributed(op) || !reflect.DeepEqual(was, values[op.Object]) {
 			continue
 		}
 		if out == nil {
@@ -69,6 +38,20 @@ func (l *Loop) repairsIn(done []plan.Op, values map[model.Ref]any, r model.Resol
 		out[op.Object] = append(out[op.Object], op)
 	}
 	return out
+}
+
+// attributed tells whether an operation is surely on account of its object. The
+// kernel's tables have no place to say what a row is for, except of a device:
+// one that goes is booked on its device's object, and its own is not stated any
+// more.
+func attributed(op plan.Op) bool {
+	switch op.Verb {
+	case plan.Install, plan.Withdraw:
+		return false
+	case plan.Delete:
+		return op.Row == nil || op.Row.Object != model.Ref{}
+	}
+	return true
 }
 
 // bookRepairs logs repairs and holds what flaps. It returns the conditions that
