@@ -209,13 +209,26 @@ func (p *pass) diff(ctx context.Context) (plan.Plan, error) {
 	}
 	maps.Copy(failed, p.refused)
 	d := plan.DiffKernel(plan.KernelInput{Want: p.program.Rows, Have: have, Notices: p.program.Notices, Failed: failed, Listed: p.listed})
+	p.list(&d, have)
+	return d, nil
+}
+
+// list takes down which rows without a mark are greave's: those that it is about to make, and those
+// that it has made. One that was there before is somebody else's. A port that the document binds is
+// greave's to let go of, whoever put it under the bridge.
+func (p *pass) list(d *plan.Plan, have map[rows.Key]rows.Row) {
 	d.Used = openflow.Names{}
 	take := func(pool, name string) {
 		p.in.Bindings.Pool(pool).Get(name)
 		d.Used.Add(pool, name)
 	}
+	for _, o := range d.Ops {
+		if o.Row.Unmarked && o.Verb != plan.Delete {
+			take(openflow.PoolRows, o.Row.Key.String())
+		}
+	}
 	for _, w := range p.program.Rows {
-		if w.Unmarked || w.Bound {
+		if w.Bound || w.Unmarked && p.listed(w.Key) {
 			take(openflow.PoolRows, w.Key.String())
 		}
 		if w.Netns != "" {
@@ -230,7 +243,6 @@ func (p *pass) diff(ctx context.Context) (plan.Plan, error) {
 			d.Used.Add(openflow.PoolNetns, k.Netns)
 		}
 	}
-	return d, nil
 }
 
 // do carries out operations. One that the kernel refuses costs its object the
@@ -253,6 +265,9 @@ func (p *pass) do(ctx context.Context, ops []plan.Op) (done []plan.Op, err error
 			left[o.Object] = true
 		default:
 			p.refused[o.Object] = notice(o, err)
+			if o.Row.Unmarked && o.Verb == plan.Create && IsExists(err) { // somebody was faster
+				p.in.Bindings.Pool(openflow.PoolRows).Drop(o.Row.Key.String())
+			}
 		}
 	}
 	if again {

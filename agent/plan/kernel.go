@@ -27,7 +27,7 @@ type KernelInput struct {
 
 // DiffKernel is the plan that turns the kernel's tables into those wanted.
 func DiffKernel(in KernelInput) Plan {
-	d := &kernelDiffer{KernelInput: in, plan: Plan{Notices: map[model.Ref]model.Notice{}},
+	d := &kernelDiffer{KernelInput: in, plan: Plan{Notices: map[model.Ref]model.Notice{}, Remarks: map[model.Ref]string{}},
 		want: map[rows.Key]rows.Row{}, gone: map[device]bool{}, blocked: map[device]model.Ref{}}
 	maps.Copy(d.plan.Notices, in.Notices)
 	maps.Copy(d.plan.Notices, in.Failed)
@@ -277,14 +277,27 @@ func (d *kernelDiffer) row(w rows.Row) {
 	}
 	op.Changes = linkChanges(w, have)
 	if len(op.Changes) == 0 {
+		if !have.Owned {
+			d.remark(w)
+		}
 		return
 	}
-	if !have.Owned && !have.Unmarked {
+	if !have.Owned {
 		d.conflict(w.Object, "%s exists and is not greave's: remove it, or leave it out of the document", w.Key)
 		return
 	}
 	op.Verb, op.Disruption = Update, Brief
 	d.op(op)
+}
+
+// remark says of a row that somebody else made, just as it is wanted, that it is
+// theirs: it stays when the document no longer states it.
+func (d *kernelDiffer) remark(w rows.Row) {
+	text := w.Key.String() + " was there already and is not greave's: it stays when the document no longer states it"
+	if first := d.plan.Remarks[w.Object]; first != "" {
+		text = first + "; " + text
+	}
+	d.plan.Remarks[w.Object] = text
 }
 
 // lost tells whether a row goes with its device, or with the bridge of its

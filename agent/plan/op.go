@@ -115,6 +115,8 @@ type Plan struct {
 	Bundles map[string]openflow.Change // by bridge
 	// Notices say why an object is not, or not wholly, part of the plan.
 	Notices map[model.Ref]model.Notice
+	// Remarks say of an object that is as it should be what else is to be known.
+	Remarks map[model.Ref]string
 	// Used names every binding in use, for Bindings.Retain.
 	Used openflow.Names
 	// Program is what the bundles lead to, by bridge.

@@ -237,13 +237,13 @@ func (g *ledger) judge(o model.Object, out Outcome, remaining []plan.Op, drift m
 	case warned:
 		g.put(ref, ObjectStatus{State: Degraded, BlockedOn: warning.On}, warning.Reason, warning.Message, d)
 	default:
-		g.dependent(o, d)
+		g.dependent(o, d, out.Remaining.Remarks[ref])
 	}
 }
 
 // dependent enters an object with which nothing is wrong but, perhaps, what it
 // depends on.
-func (g *ledger) dependent(o model.Object, d *Condition) {
+func (g *ledger) dependent(o model.Object, d *Condition, remark string) {
 	s := ObjectStatus{State: Active}
 	var names []string
 	for _, on := range dependsOn(o) {
@@ -261,7 +261,7 @@ func (g *ledger) dependent(o model.Object, d *Condition) {
 		}
 	}
 	if s.State == Active {
-		g.put(o.Ref(), s, ReasonRealised, "", d)
+		g.put(o.Ref(), s, ReasonRealised, remark, d)
 		return
 	}
 	g.put(o.Ref(), s, model.NoticeBlockedOn, strings.Join(names, ", "), d)
