@@ -93,12 +93,12 @@ func (w *writer) device() (int32, error) {
 func (w *writer) invalid(err error) error { return fmt.Errorf("%s: %w", w.op, err) }
 
 // takeOver is for tables whose entries the kernel makes by itself too, by learning and resolving:
-// an entry that is in the way is replaced unless it is a static one, which is somebody's.
-func (w *writer) takeOver(err error, static func() (bool, error), replace func(flags int) error) error {
+// an entry that is in the way is replaced unless it is somebody's.
+func (w *writer) takeOver(err error, somebodys func() (bool, error), replace func(flags int) error) error {
 	if !IsExists(err) {
 		return err
 	}
-	if is, findErr := static(); findErr != nil && !IsGone(findErr) {
+	if is, findErr := somebodys(); findErr != nil && !IsGone(findErr) {
 		return errors.Join(err, findErr)
 	} else if is {
 		return err

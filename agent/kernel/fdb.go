@@ -189,5 +189,5 @@ func (w *writer) fdb(v plan.Verb) error {
 		flags = unix.NLM_F_CREATE | unix.NLM_F_APPEND
 	}
 	write := func(flags int) error { return w.change(unix.RTM_NEWNEIGH, flags, m) }
-	return w.takeOver(write(flags), func() (bool, error) { return w.isStatic(e.message(ndmsg{index: index})) }, write)
+	return w.takeOver(write(flags), func() (bool, error) { return w.isSomebodys(e.message(ndmsg{index: index})) }, write)
 }

@@ -96,23 +96,27 @@ func (w *writer) neighbour(v plan.Verb) error {
 		var ask message
 		ask.header(ndmsg{family: n.family, index: index})
 		ask.put(ndaDst, addr.AsSlice())
-		return w.isStatic(ask)
+		return w.isSomebodys(ask)
 	}, write)
 }
 
-// isStatic asks for one neighbour or FDB entry.
-func (w *writer) isStatic(ask message) (bool, error) {
+// isSomebodys asks of one neighbour or FDB entry whether somebody put it there: by hand, or as
+// another control plane does with what it learned. The kernel learns the others itself.
+func (w *writer) isSomebodys(ask message) (bool, error) {
 	answer, err := w.sp.route(w.ctx, w.op, unix.RTM_GETNEIGH, 0, ask)
 	if err != nil {
 		return false, err
 	}
 	for _, b := range answer {
 		if n := parseNdmsg(b); n.index != 0 {
-			found := byID(b[unix.SizeofNdMsg:])
-			if n.family == unix.AF_BRIDGE {
+			switch found := byID(b[unix.SizeofNdMsg:]); {
+			case n.flags&unix.NTF_EXT_LEARNED != 0:
+				return true, nil
+			case n.family == unix.AF_BRIDGE:
 				return staticEntry(n), nil
+			default:
+				return staticNeighbour(n, number(found[ndaProtocol])), nil
 			}
-			return staticNeighbour(n, number(found[ndaProtocol])), nil
 		}
 	}
 	return false, nil
