@@ -220,4 +220,45 @@ func TestT19UnderlayMTU(t *testing.T) {
 			return l.Attrs().MTU == m-28
 		})
 	}
+	t.Run("segments", func(t *testing.T) { followsUnderlay(t, both[0], eth0) })
+}
+
+// underlaySegments is a segment of each encapsulation with the other host in it, an address behind
+// that, and a tunnel.
+func underlaySegments(endpoint string) string {
+	return fmt.Sprintf("vteps: [{name: v, %s}]\nsegments: [{name: g, key: 7}, {name: x, key: 8, encap: vxlan}, {name: n, key: 9, encap: geneve}]\n"+
+		"peers: [{name: other, paths: [{remote: 192.0.2.2}], segments: [g, x, n]}]\n"+
+		"fdb: [{segment: g, mac: \"02:00:00:00:00:07\", peer: other}, {segment: x, mac: \"02:00:00:00:00:07\", peer: other}]\n"+
+		"tunnels: [{name: tun, local: {vtep: v}, remote: {address: 192.0.2.2}, key: {fixed: {in: 3, out: 3}}}]", endpoint)
+}
+
+// noDrift fails the test where greave has taken for somebody's doing what followed from the underlay.
+func (a *agent) noDrift() {
+	a.t.Helper()
+	if log := a.log(); strings.Contains(log, "drift repaired") || strings.Contains(log, "flaps") {
+		a.t.Error("greave tells of drift that was none")
+	}
+}
+
+// followsUnderlay changes the MTU of the underlay more often than an object may be repaired.
+func followsUnderlay(t *testing.T, a *agent, eth0 netlink.Link) {
+	a.t = t
+	a.apply("%s", underlaySegments("address: 192.0.2.1"))
+	for i := range 13 {
+		m := underlay - 10*(i+1)
+		check(t, a.LinkSetMTU(eth0, m))
+		a.eventually(fmt.Sprintf("the MTU of all is that of an underlay of %d", m), func() bool {
+			links, err := a.LinkList()
+			check(t, err)
+			got := map[string]int{}
+			for _, l := range links {
+				if !strings.HasSuffix(l.Attrs().Name, "0") {
+					got[l.Type()] = l.Attrs().MTU
+				}
+			}
+			return got["gre"] == m-28 && got["gretap"] == m-42 && got["vxlan"] == m-50 && got["geneve"] == m-50 && a.plan() == ""
+		})
+	}
+	a.noDrift()
+	a.becomes("tun", active, "")
 }

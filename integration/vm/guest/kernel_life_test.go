@@ -135,6 +135,11 @@ func foreign(h host) string {
 			check(h.t, h.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: dst, Protocol: 4}))
 			check(h.t, h.NeighSet(&netlink.Neigh{LinkIndex: l.Attrs().Index, State: netlink.NUD_PERMANENT,
 				IP: net.IPv4(172, 16, byte(i), 9), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 9, byte(i)}}))
+			if i%4 != 1 {
+				check(h.t, h.NeighAppend(&netlink.Neigh{LinkIndex: l.Attrs().Index, Family: unix.AF_BRIDGE, State: netlink.NUD_PERMANENT,
+					Flags: netlink.NTF_SELF, HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 8, byte(i)}}))
+			}
+			check(h.t, h.QdiscAdd(&netlink.Prio{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: l.Attrs().Index, Parent: netlink.HANDLE_ROOT, Handle: netlink.MakeHandle(7, 0)}, Bands: 3}))
 			rule := netlink.NewRule()
 			rule.Priority, rule.Table, rule.Src = 1000+i, 500, dst
 			check(h.t, h.RuleAdd(rule))
@@ -153,6 +158,16 @@ func foreign(h host) string {
 		check(h.t, err)
 		for _, a := range addrs {
 			fmt.Fprintf(&b, "  addr %s\n", a.IPNet)
+		}
+		qdiscs, err := h.QdiscList(l)
+		check(h.t, err)
+		for _, q := range qdiscs {
+			fmt.Fprintf(&b, "  qdisc %s %x\n", q.Type(), q.Attrs().Handle)
+		}
+		fdb, err := h.NeighList(at.Index, unix.AF_BRIDGE)
+		check(h.t, err)
+		for _, n := range fdb {
+			fmt.Fprintf(&b, "  fdb %s\n", n.HardwareAddr)
 		}
 		neighs, err := h.NeighList(at.Index, netlink.FAMILY_V4)
 		check(h.t, err)

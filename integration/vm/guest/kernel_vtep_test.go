@@ -67,8 +67,40 @@ func TestT21LocalFollows(t *testing.T) {
 			pair[0].addr(pair[0].AddrAdd, "eth0", "192.0.2.50/24")
 			both[0].becomes("tun", active, "")
 			crossed(t, pair)
+			segmentsFollow(t, both[0], endpoint)
 		})
 	}
+}
+
+// segmentsFollow moves the address of the underlay more often than an object may be repaired.
+func segmentsFollow(t *testing.T, a *agent, endpoint string) {
+	a.apply("%s", underlaySegments(endpoint))
+	old := "192.0.2.50"
+	for i := range 12 {
+		now := fmt.Sprintf("192.0.2.%d", 60+i)
+		a.addr(a.AddrDel, "eth0", old+"/24")
+		a.addr(a.AddrAdd, "eth0", now+"/24")
+		old = now
+		a.eventually("the devices of segments go by "+now, func() bool {
+			links, err := a.LinkList()
+			check(t, err)
+			followed := 0
+			for _, l := range links {
+				switch l := l.(type) {
+				case *netlink.Gretap:
+					if l.Local.String() == now {
+						followed++
+					}
+				case *netlink.Vxlan:
+					if l.SrcAddr.String() == now {
+						followed++
+					}
+				}
+			}
+			return followed == 2 && a.plan() == ""
+		})
+	}
+	a.noDrift()
 }
 
 // TestT23Underlay: outer packets go by the table that a mark chooses, and by that of a VRF.
