@@ -37,7 +37,10 @@ func (r *Raw) open() error {
 		return err
 	}
 	all := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.ETH_P_ALL))
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: link.Index}); err != nil {
+	err = errors.Join(
+		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1), // a tag is beside the frame, not in it
+		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: link.Index}))
+	if err != nil {
 		return errors.Join(err, unix.Close(fd))
 	}
 	r.fd = fd
@@ -52,13 +55,12 @@ func (r *Raw) Send(frame []byte) error {
 	return nil
 }
 
-// Heard returns the frames that came in since the last call, in order, without the outermost VLAN
-// tag of each.
+// Heard returns the frames that came in since the last call, in order, with their VLAN tags.
 func (r *Raw) Heard() ([][]byte, error) {
 	var frames [][]byte
-	buffer := make([]byte, 1<<16)
+	buffer, oob := make([]byte, 1<<16), make([]byte, 256)
 	for {
-		n, from, err := unix.Recvfrom(r.fd, buffer, 0)
+		n, oobn, _, from, err := unix.Recvmsg(r.fd, buffer, oob, 0)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return frames, nil
@@ -68,7 +70,21 @@ func (r *Raw) Heard() ([][]byte, error) {
 			return nil, fmt.Errorf("hear %s: %w", r.name, err)
 		}
 		if link, ok := from.(*unix.SockaddrLinklayer); ok && link.Pkttype != unix.PACKET_OUTGOING {
-			frames = append(frames, append([]byte(nil), buffer[:n]...))
+			frames = append(frames, tagged(buffer[:n], oob[:oobn]))
 		}
 	}
+}
+
+// tagged copies a frame and puts back the VLAN tag that struct tpacket_auxdata of packet(7) holds.
+func tagged(frame, oob []byte) []byte {
+	messages, _ := unix.ParseSocketControlMessage(oob) // the kernel's own
+	for _, m := range messages {
+		if m.Header.Type != unix.PACKET_AUXDATA || len(m.Data) < 20 || len(frame) < 12 || binary.NativeEndian.Uint32(m.Data)&unix.TP_STATUS_VLAN_VALID == 0 {
+			continue
+		}
+		tci, kind := binary.NativeEndian.Uint16(m.Data[16:]), binary.NativeEndian.Uint16(m.Data[18:])
+		out := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(append([]byte(nil), frame[:12]...), kind), tci)
+		return append(out, frame[12:]...)
+	}
+	return append([]byte(nil), frame...)
 }
