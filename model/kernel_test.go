@@ -81,6 +81,25 @@ func fixed(v uint32) model.Inheritable { return model.Inheritable{Fixed: model.S
 
 var inherit = model.Inheritable{Inherit: true}
 
+// guarded gives base's port guards, then edits the state.
+func guarded(security model.PortSecurity, then ...func(*model.HostState)) func(*model.HostState) {
+	return func(s *model.HostState) {
+		s.Ports[0].Security = security
+		for _, edit := range then {
+			edit(s)
+		}
+	}
+}
+
+// Guards without what they compare with, or where nothing drops.
+var unguarded = []refusal{
+	{name: "MAC guard without MACs", reason: model.ReasonRequired, path: "ports[0].security.mac", edit: guarded(model.PortSecurity{MAC: true}, func(s *model.HostState) { s.Ports[0].MACs = nil })},
+	{name: "IP guard without IPs", reason: model.ReasonRequired, path: "ports[0].security.ip", edit: guarded(model.PortSecurity{IP: true})},
+	{name: "ARP guard without IPs", reason: model.ReasonRequired, path: "ports[0].security.arp", edit: guarded(model.PortSecurity{ARP: true})},
+	{name: "guard of an IPv4-compatible address", reason: model.ReasonUnsupported, path: "ports[0].ips[0]", edit: guarded(model.PortSecurity{IP: true}, func(s *model.HostState) { s.Ports[0].IPs = []netip.Addr{addr("::10.0.0.1")} })},
+	{name: "guard on a normal bridge", reason: model.ReasonConflict, path: "ports[0].security", edit: guarded(model.PortSecurity{RAGuard: true}, func(s *model.HostState) { s.Ports[0].Bridge, s.Ports[0].Attachments = "br0", nil })},
+}
+
 // What Open vSwitch does not do, or not yet.
 var notOnOVS = []refusal{
 	{name: "layer 3 on an OVS bridge", reason: model.ReasonUnimplemented, path: "tunnels[0].layer", edit: tunnel(func(t *model.Tunnel) { t.Layer = model.LayerL3 })},
@@ -111,7 +130,6 @@ var notOnOVS = []refusal{
 		others: fabric(model.HostState{Vteps: []model.Vtep{{Name: "v0", Addr: addr("10.0.9.9"), Netns: "red"}}})},
 	{name: "segment MTU on OVS", reason: model.ReasonUnimplemented, path: "segments[0].mtu", edit: func(s *model.HostState) { s.Segments[0].MTU = 1400 }},
 	{name: "learning on OVS", reason: model.ReasonUnimplemented, path: "segments[0].learning", edit: func(s *model.HostState) { s.Segments[0].Learning = true }},
-	{name: "suppression on OVS", reason: model.ReasonUnimplemented, path: "segments[0].suppression", edit: func(s *model.HostState) { s.Segments[0].Suppression.Enabled = true }},
 	{name: "port VLAN on OVS", reason: model.ReasonUnimplemented, path: "ports[0].vlan", edit: func(s *model.HostState) {
 		s.Ports[0].Bridge, s.Ports[0].Attachments, s.Ports[0].VLAN = "br0", nil, 7
 	}},
@@ -125,6 +143,7 @@ var notOnOVS = []refusal{
 
 // What Linux cannot do with bridges, ports and segments.
 var notInKernel = []refusal{
+	{name: "port security in the kernel", reason: model.ReasonUnimplemented, path: "ports[0].security", edit: guarded(model.PortSecurity{MAC: true})},
 	{name: "iface_id in the kernel", reason: model.ReasonUnsupported, path: "ports[0].iface_id", edit: func(s *model.HostState) { s.Ports[0].Device, s.Ports[0].IfaceID = "", "vm-1" }},
 	{name: "datapath in the kernel", reason: model.ReasonUnsupported, path: "bridges[0].datapath", edit: bridge(func(b *model.Bridge) { b.Datapath = model.DatapathNetdev })},
 	{name: "protocols in the kernel", reason: model.ReasonUnsupported, path: "bridges[0].protocols", edit: bridge(func(b *model.Bridge) { b.Protocols = []string{"OpenFlow15"} })},

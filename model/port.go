@@ -14,10 +14,11 @@ type Port struct {
 	Bridge      string
 	Attachments []Attachment
 	MACs        []MAC
-	IPs         []netip.Addr // of the guest behind it, for suppression
-	VLAN        uint32       // access VLAN on a normal bridge, 1-4094; 0: all VLANs
-	MTU         uint32       // of the device, 68-65535; 0: untouched
-	Adopt       bool         // take over an existing OVS port for this device
+	IPs         []netip.Addr // of the guest behind it, for suppression and security
+	Security    PortSecurity
+	VLAN        uint32 // access VLAN on a normal bridge, 1-4094; 0: all VLANs
+	MTU         uint32 // of the device, 68-65535; 0: untouched
+	Adopt       bool   // take over an existing OVS port for this device
 }
 
 // Attachment puts the frames of one VLAN of a port into a segment.
@@ -61,6 +62,7 @@ func (p Port) check(c *checker, path string) {
 	}
 	c.mtu(path+".mtu", p.MTU)
 	p.checkBackend(c, path)
+	p.checkSecurity(c, path)
 }
 
 func (p Port) checkAttachments(c *checker, path string) {

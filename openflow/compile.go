@@ -54,11 +54,12 @@ func Compile(r model.Resolved, b *Bindings, owner model.Owner, ofport func(strin
 	for _, s := range r.Segments {
 		segments[s.Name] = s
 	}
+	c.stated = c.statedAddresses(segments)
 	for _, p := range r.Ports {
 		c.port(p, segments)
 	}
 	for _, e := range r.Fdb {
-		c.fdb(e, segments[e.Segment].Bridge)
+		c.fdb(e, segments[e.Segment])
 	}
 	return Programs{c.out, c.used}, c.err
 }
@@ -81,6 +82,7 @@ type compiler struct {
 	out     map[string]*Program
 	overlay string              // the overlay bridge: OVS has one flow-based port per encapsulation, so there is one
 	buckets map[string][]Bucket // of the local ports of each segment
+	stated  map[stated]MAC      // who has which address; zero: more than one
 }
 
 // localBuckets walks the ports once, for all segments.

@@ -44,6 +44,8 @@ func (c *compiler) bridge(b model.Bridge) {
 	next(TableL2, TableL2Learned)
 	next(TableL2Learned, TableFlood)
 	w.flow(TableL2, prioDefault, Match{EthDst: groupBit}, Resubmit{TableFlood})
+	c.securityTables(w)
+	c.replyTables(w)
 	w.flow(TablePath, prioGuard, fromTunnel(Match{})) // split horizon: drop
 	for _, e := range Encaps(c.r) {
 		if port := c.ofport(TunnelPort(e)); port != 0 {

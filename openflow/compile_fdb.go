@@ -3,7 +3,8 @@ package openflow
 import "github.com/greave-sdn/greave/model"
 
 // fdb writes a static address behind a peer.
-func (c *compiler) fdb(e model.ResolvedFdb, bridge string) {
+func (c *compiler) fdb(e model.ResolvedFdb, s model.ResolvedSegment) {
+	bridge := s.Bridge
 	if bridge == "" || bridge != c.overlay || c.ofport(TunnelPort(e.Hop.Encap)) == 0 {
 		return
 	}
@@ -11,4 +12,5 @@ func (c *compiler) fdb(e model.ResolvedFdb, bridge string) {
 	m := matchReg(RegSegment, c.numbers.segment(e.Segment))
 	m.EthDst = matchMAC(e.MAC)
 	w.flow(TableL2, prioRule, m, SetReg(RegPeer, c.peer(e.Hop)), Resubmit{TablePath})
+	c.answers(w, s, e.MAC, e.IPs)
 }

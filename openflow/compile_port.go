@@ -29,6 +29,8 @@ func (c *compiler) port(p model.ResolvedPort, segments map[string]model.Resolved
 		m.Regs[RegOut] = Exact32(uint32(port))
 		w.flow(TableLocalOut, prioRule, m, Output{port})
 	}
+	c.security(w, p, port)
+	c.portAnswers(w, p, segments)
 }
 
 func matchMAC(m MAC) MaskedMAC {

@@ -200,7 +200,33 @@ func touches(w *world, gone, ref model.Ref) bool {
 	case model.KindPeer: // a peer has flows for each encapsulation that its segments use
 		return gone.Kind == model.KindSegment || gone.Kind == model.KindFdb
 	case model.KindPort, model.KindFdb:
-		return false
+		return share(w, gone, ref)
+	}
+	return false
+}
+
+// share tells whether two objects state one address in one segment, for which
+// nobody answers until one of them is gone.
+func share(w *world, a, b model.Ref) bool {
+	has := func(ref model.Ref) map[string]bool { // a peer has what is behind it
+		out := map[string]bool{}
+		for _, p := range w.r.Ports {
+			for _, ip := range p.IPs {
+				out[p.Attachments[0].Segment+ip.String()] = out[p.Attachments[0].Segment+ip.String()] || p.Ref() == ref
+			}
+		}
+		for _, e := range w.r.Fdb {
+			for _, ip := range e.IPs {
+				out[e.Segment+ip.String()] = out[e.Segment+ip.String()] || e.Ref() == ref || ref == (model.Ref{Kind: model.KindPeer, Name: e.Peer})
+			}
+		}
+		return out
+	}
+	mine, theirs := has(a), has(b)
+	for at, ok := range mine {
+		if ok && theirs[at] {
+			return true
+		}
 	}
 	return false
 }
@@ -218,7 +244,7 @@ func TestCompileWithoutPorts(t *testing.T) {
 			t.Errorf("%s: %q", ref, all[ref])
 		}
 	}
-	got := w.sw(t.Fatalf).send(packet{in: w.ports["tap-red"], dst: destinations[0]})
+	got := w.sw(t.Fatalf).send(packet{in: w.ports["tap-red"], src: model.MAC{2, 0, 0, 0, 0, 0xa}, dst: destinations[0]})
 	if len(got) != 1 || got[0].String() != "port 32768 key 100 192.0.2.1>192.0.2.2" {
 		t.Errorf("broadcast goes to %v", got)
 	}

@@ -60,6 +60,7 @@ type Match struct {
 	EthSrc, EthDst MaskedMAC
 	EthType        uint16
 	VlanTCI        Masked16
+	Upper          Upper
 }
 
 // Key identifies a flow in a switch: two flows with one key cannot coexist.
@@ -97,6 +98,12 @@ const (
 	FieldTunDst
 	FieldTunIPv6Src
 	FieldTunIPv6Dst
+	FieldEthSrc // Value is the 48 bits of a MAC
+	FieldInPort // 0 only: then a packet may leave by its port of entry
+	FieldARPOp
+	FieldICMPv6Type
+	FieldNDReserved    // R, S and O of an advertisement, from the top bit on (RFC 4861 §4.4)
+	FieldNDOptionsType // 1: source, 2: target link-layer address
 )
 
 type (

@@ -39,6 +39,7 @@ func ParseFlow(line string) (Seen, error) {
 		}
 		at += n + 1
 	}
+	s.Parsed = s.Parsed && s.Match.Upper.check(s.Match.EthType) == nil
 	if !s.Parsed {
 		s.MatchText = strings.Clone(head[match:])
 		s.Match = Match{}
@@ -164,6 +165,8 @@ func knownAction(s string) Action {
 	case !ok:
 	case name == "set_field":
 		return parseSet(arg)
+	case name == "move":
+		return parseMove(arg)
 	case name == "output":
 		if v, ok := number(arg, 32); ok && checkPort(Port(v)) == nil {
 			return Output{Port(v)}
@@ -187,7 +190,11 @@ func parseSet(s string) Action {
 			continue
 		}
 		set := SetField{Field: Field(f)}
-		if set.Field >= FieldTunSrc {
+		if set.Field == FieldEthSrc {
+			var m MAC
+			ok = parseMAC(&m, val)
+			set.Value = macBits(m)
+		} else if set.Field >= FieldTunSrc && set.Field < FieldEthSrc {
 			set.Addr, ok = address(val)
 		} else {
 			set.Value, ok = number(val, 64)

@@ -17,6 +17,10 @@ var etherTypes = func() map[string]uint16 {
 func (m *Match) parseField(tok string) bool {
 	key, val, has := strings.Cut(tok, "=")
 	if !has {
+		if pair, ok := protosByName[key]; ok {
+			m.EthType, m.Upper.Proto = pair[0], uint8(pair[1])
+			return true
+		}
 		t, ok := etherTypes[key]
 		m.EthType = t
 		return ok
@@ -48,7 +52,10 @@ func (m *Match) parseField(tok string) bool {
 	if n, ok := strings.CutPrefix(key, "reg"); ok {
 		return m.parseReg(n, val)
 	}
-	return m.VlanTCI.parse(key, val)
+	if isVlan(key) {
+		return m.VlanTCI.parse(key, val)
+	}
+	return m.parseUpper(key, val)
 }
 
 func (m *Match) parseReg(n, val string) bool {
@@ -69,6 +76,8 @@ func (m *Match) parseInPort(val string) bool {
 	m.InPort = Port(v)
 	return ok && checkPort(m.InPort) == nil
 }
+
+func isVlan(key string) bool { return key == "dl_vlan" || key == "dl_vlan_pcp" || key == "vlan_tci" }
 
 // parse takes one of the three ways in which OVS prints parts of a TCI.
 func (m *Masked16) parse(key, val string) bool {

@@ -33,7 +33,7 @@ func TestParseForeign(t *testing.T) {
 		priority uint16
 		parsed   bool
 		actions  int
-	}{{32768, true, 0}, {2, true, 3}, {11, false, 1}, {13, false, 1}, {8, false, 1}, {7, false, 1}, {5, false, 1}, {4, false, 4}, {3, false, 4}, {1, false, 3}, {9, false, 4}} {
+	}{{32768, true, 0}, {2, true, 3}, {11, false, 1}, {13, false, 1}, {8, false, 1}, {7, false, 1}, {5, false, 1}, {4, true, 4}, {3, false, 4}, {1, false, 3}, {9, false, 4}} {
 		if g := got[i]; g.Priority != want.priority || g.Parsed != want.parsed || len(g.Actions) != want.actions {
 			t.Errorf("line %d: %+v, want %+v", i, g, want)
 		}

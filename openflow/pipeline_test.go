@@ -20,7 +20,8 @@ type packet struct {
 	regs           [openflow.NumRegs]uint32
 	tunID          uint64
 	tunSrc, tunDst netip.Addr
-	dst            model.MAC
+	src, dst       model.MAC
+	inner          inner
 }
 
 // copyOut is one packet that leaves: of a local port only the port matters.
@@ -44,6 +45,8 @@ type sw struct {
 	groups map[openflow.GroupID]openflow.Group
 	tunnel map[openflow.Port]bool
 	out    []copyOut
+	sent   []packet      // as each left
+	drop   openflow.Flow // the last that dropped
 }
 
 func newSwitch(fatalf func(string, ...any), p *openflow.Program, tunnels ...openflow.Port) *sw {
@@ -61,7 +64,7 @@ func newSwitch(fatalf func(string, ...any), p *openflow.Program, tunnels ...open
 }
 
 func (s *sw) send(p packet) []copyOut {
-	s.out = nil
+	s.out, s.sent, s.drop = nil, nil, openflow.Flow{}
 	s.table(openflow.TableClassify, &p, 0)
 	return s.out
 }
@@ -85,6 +88,9 @@ func (s *sw) table(t openflow.Table, p *packet, depth int) {
 	if hit == nil {
 		return
 	}
+	if len(hit.Actions) == 0 {
+		s.drop = *hit
+	}
 	for _, a := range hit.Actions {
 		s.act(a, p, depth)
 	}
@@ -94,6 +100,8 @@ func (s *sw) act(a openflow.Action, p *packet, depth int) {
 	switch a := a.(type) {
 	case openflow.SetField:
 		p.set(a)
+	case openflow.Move:
+		p.move(a)
 	case openflow.Resubmit:
 		s.table(a.Table, p, depth+1)
 	case openflow.Output:
@@ -104,7 +112,7 @@ func (s *sw) act(a openflow.Action, p *packet, depth int) {
 		if s.tunnel[a.Port] {
 			c.tunID, c.local, c.remote = p.tunID, p.tunSrc, p.tunDst
 		}
-		s.out = append(s.out, c)
+		s.out, s.sent = append(s.out, c), append(s.sent, *p)
 	case openflow.ToGroup:
 		g, ok := s.groups[a.Group]
 		if !ok {
@@ -132,6 +140,10 @@ func (p *packet) set(f openflow.SetField) {
 		p.tunSrc = f.Addr
 	case f.Field == openflow.FieldTunDst:
 		p.tunDst = f.Addr
+	case f.Field == openflow.FieldInPort:
+		p.in = 0
+	default:
+		p.setInner(f)
 	}
 }
 
@@ -142,13 +154,13 @@ func (p *packet) matches(m openflow.Match) bool {
 		}
 	}
 	for i, b := range m.EthDst.Mask {
-		if p.dst[i]&b != m.EthDst.Value[i] {
+		if p.dst[i]&b != m.EthDst.Value[i] || p.src[i]&m.EthSrc.Mask[i] != m.EthSrc.Value[i] {
 			return false
 		}
 	}
 	return (m.InPort == 0 || m.InPort == p.in) && p.tunID&m.TunID.Mask == m.TunID.Value &&
 		(!m.TunSrc.IsValid() || m.TunSrc == p.tunSrc) && (!m.TunDst.IsValid() || m.TunDst == p.tunDst) &&
-		m.EthSrc == openflow.MaskedMAC{} && m.EthType == 0 && m.VlanTCI == openflow.Masked16{}
+		p.inner.tci&m.VlanTCI.Mask == m.VlanTCI.Value && p.inner.matches(m)
 }
 
 // world is a state with what a host makes of it, and its compiled program.
@@ -282,7 +294,7 @@ func TestPipelineFromLocalPort(t *testing.T) {
 				}
 				in := w.ports[p.Device]
 				for _, dst := range destinations {
-					got, want := s.send(packet{in: in, dst: dst}), w.expect(seg, in, false, dst)
+					got, want := s.send(packet{in: in, src: sole(p.MACs), dst: dst}), w.expect(seg, in, false, dst)
 					if !same(got, want) {
 						t.Fatalf("%s from %s in %s: %v, want %v", dst, p.Name, seg.Name, got, want)
 					}
@@ -293,6 +305,14 @@ func TestPipelineFromLocalPort(t *testing.T) {
 			}
 		}
 	})
+}
+
+// sole is the first MAC of a port, for a frame that its guards let pass.
+func sole(macs []model.MAC) (m model.MAC) {
+	for _, m := range macs {
+		return m
+	}
+	return m
 }
 
 func rank(tunnel bool) int {
@@ -390,13 +410,14 @@ func example() model.HostState {
 			{Name: "host-b", Paths: []model.Path{{Remote: netip.MustParseAddr("192.0.2.2")}}, Segments: []string{"red", "blue"}},
 			{Name: "host-c", Paths: []model.Path{{Remote: netip.MustParseAddr("192.0.2.3")}}, Segments: []string{"red"}, Encap: model.EncapVXLAN},
 		},
-		Segments: []model.Segment{{Name: "red", Key: 100}, {Name: "blue", Key: 200, Unknown: model.UnknownDrop}},
+		Segments: []model.Segment{{Name: "red", Key: 100, Suppression: model.Suppression{Enabled: true, Excluded: []netip.Prefix{netip.MustParsePrefix("10.0.0.128/25")}}}, {Name: "blue", Key: 200, Unknown: model.UnknownDrop}},
 		Ports: []model.Port{
-			{Name: "red-a", Device: "tap-red", MACs: []model.MAC{a}, Attachments: in("red")},
+			{Name: "red-a", Device: "tap-red", MACs: []model.MAC{a}, IPs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Attachments: in("red"),
+				Security: model.PortSecurity{MAC: true, IP: true, ARP: true, DHCPGuard: true, RAGuard: true}},
 			{Name: "blue-a", Device: "tap-blue", MACs: []model.MAC{a}, Attachments: in("blue")},
 		},
 		Fdb: []model.FdbEntry{
-			{Segment: "red", MAC: b, Peer: "host-b"},
+			{Segment: "red", MAC: b, Peer: "host-b", IPs: []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::2")}},
 			{Segment: "red", MAC: c, Peer: "host-c"},
 			{Segment: "blue", MAC: b, Peer: "host-b"},
 		},

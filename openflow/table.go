@@ -9,10 +9,14 @@ type Table uint8
 const (
 	TableClassify     Table = 0   // which segment, or which tunnel
 	TablePortSecurity Table = 10  // what a local port may send
+	TableSourceIP     Table = 12  // IP source of a guarded port
+	TableClaims       Table = 14  // addresses that its ARP and ND claim
+	TableClaimsHW     Table = 16  // and with which hardware address
 	TableTunnelSource Table = 20  // known source address of a tunnel packet: peer
 	TableTunnelKey    Table = 25  // tunnel key: segment
 	TableLearn        Table = 30  // learn source addresses
 	TableReply        Table = 40  // answer ARP and ND
+	TableAnswer       Table = 45  // turn a question into its answer
 	TableL2           Table = 50  // static addresses
 	TableL2Learned    Table = 60  // learned addresses
 	TableFlood        Table = 70  // broadcast, unknown unicast, multicast
@@ -32,11 +36,15 @@ type TableInfo struct {
 func Tables() []TableInfo {
 	return []TableInfo{
 		{TableClassify, "classify", "By port of entry: a tunnel packet goes to its source check, a packet of a local port gets its segment and tunnel key."},
-		{TablePortSecurity, "port security", "What a local port may send. Empty so far: everything."},
+		{TablePortSecurity, "port security", "Of a port with guards: what only a server or a router sends is dropped, and what has another source MAC. The others pass."},
+		{TableSourceIP, "source address", "Of a port with guards: IP packets from its own addresses, or from none yet."},
+		{TableClaims, "claims", "Of a port with guards: ARP and ND that speak for its own addresses."},
+		{TableClaimsHW, "claimed hardware", "Of a port with guards: ARP and ND that name its own MACs."},
 		{TableTunnelSource, "tunnel source", "Source address of the outer header: a known peer, or dropped."},
 		{TableTunnelKey, "tunnel key", "Tunnel key of the outer header: a segment of this encapsulation, or dropped."},
 		{TableLearn, "learn", "Learning of source addresses. Empty so far: nothing is learned."},
-		{TableReply, "ARP and ND reply", "Answers for known addresses. Empty so far: requests are flooded."},
+		{TableReply, "ARP and ND reply", "Questions for addresses that a port or an FDB entry states, where the segment suppresses: from a local port, and no probe. The rest passes."},
+		{TableAnswer, "answer", "Makes a question its answer, and sends it back by local out."},
 		{TableL2, "L2 static", "Segment and destination address: a local port or a peer."},
 		{TableL2Learned, "L2 learned", "Learned addresses, on a miss of the static ones."},
 		{TableFlood, "flood", "Broadcast, multicast and unknown unicast: local ports first, then members; from a tunnel to local ports only."},

@@ -57,7 +57,7 @@ func appendKey(dst []byte, k Key, match string) []byte {
 // a match of every packet.
 func AppendMatch(dst []byte, m Match) []byte {
 	w := fieldWriter{dst: dst, start: len(dst)}
-	named := etherNames[m.EthType]
+	named := m.etherName()
 	if named != "" {
 		w.key(named)
 	}
@@ -87,6 +87,7 @@ func AppendMatch(dst []byte, m Match) []byte {
 		w.key("dl_type=")
 		w.dst = appendHex4(w.dst, m.EthType)
 	}
+	w.upper(m)
 	return w.dst
 }
 
@@ -179,6 +180,8 @@ func appendAction(dst []byte, a Action) []byte {
 			dst = append(dst, "output:"...)
 		}
 		return appendPort(dst, a.Port)
+	case Move:
+		return appendMove(dst, a)
 	case Normal:
 		return append(dst, "NORMAL"...)
 	case Opaque:
@@ -191,6 +194,8 @@ var fieldNames = [...]string{
 	FieldReg0: "reg0", FieldReg1: "reg1", FieldReg2: "reg2", FieldReg3: "reg3", FieldReg4: "reg4", FieldReg5: "reg5",
 	FieldTunID: "tun_id", FieldTunSrc: "tun_src", FieldTunDst: "tun_dst",
 	FieldTunIPv6Src: "tun_ipv6_src", FieldTunIPv6Dst: "tun_ipv6_dst",
+	FieldEthSrc: "eth_src", FieldInPort: "in_port", FieldARPOp: "arp_op", FieldICMPv6Type: "icmpv6_type",
+	FieldNDReserved: "nd_reserved", FieldNDOptionsType: "nd_options_type",
 }
 
 // String is the name OVS gives the field.
@@ -203,9 +208,14 @@ func (f Field) String() string {
 
 func appendSet(dst []byte, s SetField) []byte {
 	dst = append(dst, "set_field:"...)
-	if s.Addr.IsValid() {
+	switch {
+	case s.Addr.IsValid():
 		dst = s.Addr.AppendTo(dst)
-	} else {
+	case s.Field == FieldEthSrc:
+		dst = appendMAC(dst, macOf(s.Value))
+	case s.Field > FieldEthSrc:
+		dst = strconv.AppendUint(dst, s.Value, 10)
+	default:
 		dst = appendHex(dst, s.Value)
 	}
 	return append(append(dst, "->"...), s.Field.String()...)
@@ -269,6 +279,21 @@ func appendMAC(dst []byte, m MAC) []byte {
 		dst = append(dst, hexDigits[b>>4], hexDigits[b&15])
 	}
 	return dst
+}
+
+// macOf and macBits are a MAC as the 48 bits of a number, and back.
+func macOf(v uint64) (m MAC) {
+	for i := range m {
+		m[i] = byte(v >> (40 - 8*i))
+	}
+	return m
+}
+
+func macBits(m MAC) (v uint64) {
+	for _, b := range m {
+		v = v<<8 | uint64(b)
+	}
+	return v
 }
 
 func appendPort(dst []byte, p Port) []byte {

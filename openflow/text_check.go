@@ -26,9 +26,12 @@ func (f Flow) Check() error {
 	if err := f.Match.Check(); err != nil {
 		return fmt.Errorf("match: %w", err)
 	}
-	size := 400 // header, longest match, instruction
+	size := 600 // header, longest match, instruction
 	for i, a := range f.Actions {
 		if err := checkAction(a); err != nil {
+			return fmt.Errorf("action %d: %w", i, err)
+		}
+		if err := checkNeeds(a, f.Match); err != nil {
 			return fmt.Errorf("action %d: %w", i, err)
 		}
 		size += actionSize(a)
@@ -105,6 +108,9 @@ func (m Match) Check() error {
 			}
 		}
 	}
+	if err := m.Upper.check(m.EthType); err != nil {
+		return err
+	}
 	return m.VlanTCI.checkVlan()
 }
 
@@ -157,6 +163,8 @@ func checkAction(a Action) error {
 			return nil
 		}
 		return checkPort(a.Port)
+	case Move:
+		return a.check()
 	case Normal:
 		return nil
 	}
@@ -174,11 +182,18 @@ func (s SetField) check() error {
 		ok = s.Value == 0 && s.Addr.Is4()
 	case s.Field == FieldTunIPv6Src || s.Field == FieldTunIPv6Dst:
 		ok = s.Value == 0 && plainIPv6(s.Addr)
+	case s.Field <= FieldNDOptionsType:
+		ok = !s.Addr.IsValid() && s.Value <= fieldMax[s.Field]
 	}
 	if !ok {
 		return fmt.Errorf("%s cannot hold value %d, address %s", s.Field, s.Value, s.Addr)
 	}
 	return nil
+}
+
+// fieldMax is the largest value of the fields above the tunnel's.
+var fieldMax = map[Field]uint64{
+	FieldEthSrc: 1<<48 - 1, FieldInPort: 0, FieldARPOp: 1<<8 - 1, FieldICMPv6Type: 1<<8 - 1, FieldNDReserved: 1<<32 - 1, FieldNDOptionsType: 1<<8 - 1,
 }
 
 // actionSize is the number of bytes of an action in OpenFlow 1.5.
@@ -190,6 +205,8 @@ func actionSize(a Action) int {
 		if a.Field >= FieldTunIPv6Src {
 			return 24
 		}
+	case Move:
+		return 24
 	}
 	return 16
 }
@@ -242,6 +259,9 @@ func (g Group) checkBucket(b Bucket) (int, error) {
 	size := 16
 	for _, s := range b.Sets {
 		if err := s.check(); err != nil {
+			return 0, err
+		}
+		if err := checkNeeds(s, Match{}); err != nil {
 			return 0, err
 		}
 		size += actionSize(s)

@@ -36,6 +36,7 @@ type view struct {
 	devices  map[string]model.Device // by address
 	flowsOf  map[model.Ref]uint64    // number of flows of an object
 	counted  map[flowsAt]*greavev1.Counters
+	dropped  map[model.Ref]*greavev1.ObservedPortSecurity // by the guards of a port
 }
 
 // flowsAt is the flows of one object in one table.
@@ -51,6 +52,7 @@ func newView(in ovs.Inspection, want model.HostState, owner model.Owner, bind *o
 		tunnels: map[string]model.ResolvedTunnel{}, segments: map[string]model.ResolvedSegment{}, hops: map[string][]model.Hop{},
 		member: map[string][]string{}, devices: map[string]model.Device{},
 		flowsOf: map[model.Ref]uint64{}, counted: map[flowsAt]*greavev1.Counters{},
+		dropped: map[model.Ref]*greavev1.ObservedPortSecurity{},
 	}
 	for _, e := range v.want.Fdb {
 		v.entries[e.Ref()] = e
@@ -97,6 +99,7 @@ func (v *view) count(flows []openflow.Seen) {
 		c.RxPackets += f.Packets
 		c.RxBytes += f.Bytes
 		v.flowsOf[at.object]++
+		v.countDrop(at.object, f)
 	}
 }
 
@@ -285,6 +288,7 @@ func (v *view) port(name string) *greavev1.ObservedPort {
 		Ofport:   int32(have.Ofport), Error: have.Error, IfaceId: have.ExternalIDs[model.IDIface],
 		Mac: have.ExternalIDs[model.IDAttachedMAC], Mtu: uint32(v.Facts.Devices[have.Name].MTU),
 		Addresses: v.Facts.Devices[have.Name].Addrs, Owned: v.owns(have.ExternalIDs), Up: carries(have), Counters: v.counters(have.Name),
+		Security: v.dropped[model.Ref{Kind: model.KindPort, Name: name}],
 	}
 	for _, a := range p.Attachments {
 		out.Segments = append(out.Segments, a.Segment)

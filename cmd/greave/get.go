@@ -107,7 +107,7 @@ var views = map[greavev1.ObjectKind]view{
 	greavev1.ObjectKind_OBJECT_KIND_PEER:    {"NAME STATE REMOTE PATHS-UP MTU SEGMENTS", peerRow, func(o *greavev1.Object) *greavev1.Counters { return o.GetPeer().GetCounters() }},
 	greavev1.ObjectKind_OBJECT_KIND_SEGMENT: {"NAME STATE ENCAP KEY BRIDGE MTU PEERS PORTS FDB", segmentRow, func(o *greavev1.Object) *greavev1.Counters { return o.GetSegment().GetCounters() }},
 	greavev1.ObjectKind_OBJECT_KIND_BRIDGE:  {"NAME STATE DATAPATH OWNED PORTS FLOWS FOREIGN-FLOWS", bridgeRow, func(o *greavev1.Object) *greavev1.Counters { return o.GetBridge().GetCounters() }},
-	greavev1.ObjectKind_OBJECT_KIND_PORT:    {"NAME STATE DEVICE TYPE BRIDGE OFPORT SEGMENTS MTU UP", portRow, func(o *greavev1.Object) *greavev1.Counters { return o.GetPort().GetCounters() }},
+	greavev1.ObjectKind_OBJECT_KIND_PORT:    {"NAME STATE DEVICE TYPE BRIDGE OFPORT SEGMENTS MTU UP", portRow, portCounters},
 	greavev1.ObjectKind_OBJECT_KIND_FDB:     {"SEGMENT MAC STATE BEHIND IPS LEARNED IDLE", fdbRow, func(o *greavev1.Object) *greavev1.Counters { return o.GetFdb().GetCounters() }},
 	greavev1.ObjectKind_OBJECT_KIND_TUNNEL:  {"NAME STATE TYPE BRIDGE LOCAL REMOTE KEY MTU UP", tunnelRow, func(o *greavev1.Object) *greavev1.Counters { return o.GetTunnel().GetCounters() }},
 }
@@ -151,6 +151,16 @@ func portRow(s *greavev1.ObjectStatus, o *greavev1.Object) []string {
 	p := o.GetPort()
 	return []string{s.GetName(), word(s.GetState()), p.GetDevice(), p.GetType(), p.GetBridge(), number(p.GetOfport()),
 		strings.Join(p.GetSegments(), ","), number(p.GetMtu()), known(p != nil, yesNo(p.GetUp()))}
+}
+
+// portCounters counts what a port's guards dropped among its drops.
+func portCounters(o *greavev1.Object) *greavev1.Counters {
+	c, s := o.GetPort().GetCounters(), o.GetPort().GetSecurity()
+	if c == nil || s == nil {
+		return c
+	}
+	return &greavev1.Counters{RxPackets: c.RxPackets, TxPackets: c.TxPackets, TxDropped: c.TxDropped,
+		RxDropped: c.RxDropped + s.Mac + s.Ip + s.Arp + s.DhcpGuard + s.RaGuard + s.Tags}
 }
 
 func fdbRow(s *greavev1.ObjectStatus, o *greavev1.Object) []string {

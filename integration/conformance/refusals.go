@@ -18,7 +18,6 @@ type refusal struct {
 // are expected together; one that does not come true is an error.
 var refusals = []refusal{
 	// A mixed column refuses what its host with Open vSwitch does.
-	{cases: "segment: ARP answered locally", columns: "ovs-userspace ovs-kernel mixed", reason: "UNIMPLEMENTED segments.suppression"},
 	{cases: "segment: learned", columns: "ovs-userspace ovs-kernel mixed", reason: "UNIMPLEMENTED segments.learning"},
 
 	// Linux drops GRE with a checksum on every collect-metadata receiver, and the kernel datapath sends no numbers.

@@ -85,6 +85,9 @@ func (g *generator) segments() {
 			Encap:   rapid.SampledFrom([]model.Encap{0, model.EncapGRE, model.EncapVXLAN}).Draw(g.t, "encap"),
 			Unknown: rapid.SampledFrom([]model.Unknown{0, model.UnknownFlood, model.UnknownDrop}).Draw(g.t, "unknown"),
 		}
+		if seg.Suppression.Enabled = g.yes("suppression"); seg.Suppression.Enabled && g.yes("excluded") {
+			seg.Suppression.Excluded = []netip.Prefix{netip.PrefixFrom(IP(2, true), 32), netip.PrefixFrom(IP(2, false), 128)}
+		}
 		if seg.Encap != model.EncapVXLAN && !g.vxlan && g.yes("wide key") {
 			seg.Key += 1 << 31
 		}
@@ -121,6 +124,8 @@ func (g *generator) attachments() {
 				macs++
 				p.MACs = append(p.MACs, MAC(macs))
 			}
+			p.IPs = g.ips()
+			p.Security = g.security(p)
 			count++
 			g.s.Ports = append(g.s.Ports, p)
 		}
@@ -130,7 +135,7 @@ func (g *generator) attachments() {
 		for range g.n("fdb", 0, 3) {
 			macs++
 			peer := g.s.Peers[g.n("behind", 0, len(g.s.Peers)-1)].Name
-			g.s.Fdb = append(g.s.Fdb, model.FdbEntry{Segment: seg.Name, MAC: MAC(macs), Peer: peer})
+			g.s.Fdb = append(g.s.Fdb, model.FdbEntry{Segment: seg.Name, MAC: MAC(macs), Peer: peer, IPs: g.ips()})
 		}
 	}
 }

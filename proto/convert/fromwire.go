@@ -98,6 +98,8 @@ func (r *reader) port(path string, w *greavev1.Port) model.Port {
 		MACs: each(path+".macs", w.GetMacs(), r.mac),
 		IPs:  each(path+".ips", w.GetIps(), r.addr),
 		VLAN: r.vlan(path+".vlan", w.GetVlan()), MTU: r.nonzero(path+".mtu", w.Mtu, 68, 65535),
+		Security: model.PortSecurity{MAC: w.GetSecurity().GetMac(), IP: w.GetSecurity().GetIp(), ARP: w.GetSecurity().GetArp(),
+			DHCPGuard: w.GetSecurity().GetDhcpGuard(), RAGuard: w.GetSecurity().GetRaGuard()},
 	}
 }
 

@@ -160,7 +160,8 @@ func anyState() *rapid.Generator[model.HostState] {
 				Addresses:  none(prefixes.Draw(t, "addresses")),
 				DatapathID: rapid.SampledFrom([]model.Opt[uint64]{{}, model.Some[uint64](1), model.Some[uint64](1<<64 - 1)}).Draw(t, "dpid")})
 			port := model.Port{Name: name.Draw(t, "port"), Bridge: maybe.Draw(t, "bridge"), Adopt: flag(), Device: maybe.Draw(t, "device"),
-				IPs: none(addrs.Draw(t, "ips")), VLAN: vlan.Draw(t, "vlan"), MTU: uint32(some()) * 700}
+				IPs: none(addrs.Draw(t, "ips")), VLAN: vlan.Draw(t, "vlan"), MTU: uint32(some()) * 700,
+				Security: model.PortSecurity{MAC: flag(), IP: flag(), ARP: flag(), DHCPGuard: flag(), RAGuard: flag()}}
 			if port.Device == "" {
 				port.IfaceID = maybe.Draw(t, "iface")
 			}

@@ -77,7 +77,7 @@ func bridgeToWire(b model.Bridge) *greavev1.Bridge {
 
 func portToWire(p model.Port) *greavev1.Port {
 	w := &greavev1.Port{Name: p.Name, Bridge: p.Bridge, Macs: wireList(p.MACs, macText), Adopt: unlessZero(p.Adopt),
-		Ips: wireList(p.IPs, addrText), Vlan: vlanToWire(p.VLAN), Mtu: unlessZero(p.MTU),
+		Ips: wireList(p.IPs, addrText), Vlan: vlanToWire(p.VLAN), Mtu: unlessZero(p.MTU), Security: securityToWire(p.Security),
 		Attachments: wireList(p.Attachments, func(a model.Attachment) *greavev1.Attachment {
 			return &greavev1.Attachment{Segment: a.Segment, Vlan: unlessZero(a.VLAN)}
 		})}
@@ -88,6 +88,14 @@ func portToWire(p model.Port) *greavev1.Port {
 		w.Binding = &greavev1.Port_IfaceId{IfaceId: p.IfaceID}
 	}
 	return w
+}
+
+func securityToWire(s model.PortSecurity) *greavev1.PortSecurity {
+	if !s.Any() {
+		return nil
+	}
+	return &greavev1.PortSecurity{Mac: unlessZero(s.MAC), Ip: unlessZero(s.IP), Arp: unlessZero(s.ARP),
+		DhcpGuard: unlessZero(s.DHCPGuard), RaGuard: unlessZero(s.RAGuard)}
 }
 
 func ttlToWire(i model.Inheritable) *greavev1.TunnelTtl {

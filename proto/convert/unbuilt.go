@@ -41,7 +41,6 @@ var limits = map[protoreflect.FullName]limit{
 	"greave.v1.Port.internal":  {remedy: "make the device yourself and name it in device"},
 	"greave.v1.Port.patch":     {remedy: "join the bridges by a veth pair, and name its end in device"},
 	"greave.v1.Port.addresses": {remedy: "put them on the device with ip addr add"},
-	"greave.v1.Port.security":  {remedy: leaveOut},
 
 	"greave.v1.VLAN_MODE_NATIVE_TAGGED":   {remedy: "use access with a tag, or leave vlan out to carry all VLANs"},
 	"greave.v1.VLAN_MODE_NATIVE_UNTAGGED": {remedy: "use access with a tag, or leave vlan out to carry all VLANs"},

@@ -19,7 +19,7 @@ func Flow() *rapid.Generator[openflow.Flow] {
 		f.Priority = rapid.Uint16().Filter(func(p uint16) bool { return p != 32768 }).Draw(t, "priority")
 		f.Match = match(t)
 		for range rapid.IntRange(0, 5).Draw(t, "actions") {
-			f.Actions = append(f.Actions, action(t))
+			f.Actions = append(f.Actions, action(t, f.Match))
 		}
 		return f
 	})
@@ -45,7 +45,7 @@ func Group() *rapid.Generator[openflow.Group] {
 				b.Watch = port(t)
 			}
 			for range rapid.IntRange(0, 3).Draw(t, "sets") {
-				b.Sets = append(b.Sets, set(t))
+				b.Sets = append(b.Sets, set(t, openflow.Match{}))
 			}
 			g.Buckets = append(g.Buckets, b)
 		}
@@ -99,6 +99,7 @@ func match(t *rapid.T) openflow.Match {
 	m.EthSrc, m.EthDst = mac(t), mac(t)
 	m.EthType = rapid.SampledFrom([]uint16{0, 0x800, 0x806, 0x86dd, 0x8035, 0x8847, 0x8848, 0x88cc, 0x6558, 0x5ff}).Draw(t, "dl_type")
 	m.VlanTCI = vlan(t)
+	m.Upper = upper(t, m.EthType)
 	return m
 }
 
@@ -120,27 +121,31 @@ func vlan(t *rapid.T) openflow.Masked16 {
 	return m
 }
 
-func set(t *rapid.T) openflow.SetField {
-	f := openflow.Field(rapid.IntRange(0, int(openflow.FieldTunIPv6Dst)).Draw(t, "field"))
+func set(t *rapid.T, m openflow.Match) openflow.SetField {
+	f := rapid.SampledFrom(fieldsOf(m)).Draw(t, "field")
 	switch {
 	case f <= openflow.FieldReg5:
 		return openflow.SetField{Field: f, Value: uint64(rapid.Uint32().Draw(t, "value"))}
+	case f > openflow.FieldTunIPv6Dst:
+		return openflow.SetField{Field: f, Value: rapid.Uint64().Draw(t, "value") & fieldMask[f]}
 	case f == openflow.FieldTunID:
 		return openflow.SetField{Field: f, Value: rapid.Uint64().Draw(t, "value")}
 	}
 	return openflow.SetField{Field: f, Addr: address(t, f == openflow.FieldTunSrc || f == openflow.FieldTunDst)}
 }
 
-func action(t *rapid.T) openflow.Action {
-	switch rapid.IntRange(0, 4).Draw(t, "action") {
+func action(t *rapid.T, m openflow.Match) openflow.Action {
+	switch rapid.IntRange(0, 5).Draw(t, "action") {
 	case 0:
-		return set(t)
+		return set(t, m)
 	case 1:
 		return openflow.Resubmit{Table: table(t)}
 	case 2:
 		return openflow.Normal{}
 	case 3:
 		return openflow.Output{Port: port(t)}
+	case 4:
+		return rapid.SampledFrom(movesOf(m)).Draw(t, "move")
 	}
 	return openflow.Output{Port: rapid.SampledFrom([]openflow.Port{openflow.PortLocal, openflow.PortInPort}).Draw(t, "output")}
 }

@@ -540,19 +540,28 @@ func (x *Attachment) GetVlan() uint32 {
 	return 0
 }
 
-// PortSecurity says which frames from a port are dropped and counted.
+// PortSecurity says which frames from a port are dropped and counted: `security`
+// of the port's status. Only on the overlay bridge of Open vSwitch. Every guard
+// but `mac` looks through one VLAN tag, and drops frames with more of them.
 type PortSecurity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Drop frames whose source MAC is not one of the port's `macs`. Default:
-	// false.
+	// Drop frames whose source MAC is not one of the port's `macs`. Refused
+	// without `macs`. Default: false.
 	Mac *bool `protobuf:"varint,1,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	// Drop IP packets whose source is not one of the port's `ips`. Default:
-	// false.
+	// Drop IP packets whose source is not one of the port's `ips`. What a guest
+	// sends before it has an address passes: DHCP from 0.0.0.0 to the broadcast
+	// address, and IPv6 neighbour discovery and multicast listener reports from
+	// the unspecified one; so does the IPv6 link-local address that follows from
+	// each of `macs` (RFC 4291 appendix A). State a link-local address of another
+	// make (RFC 7217) in `ips`. Refused without `ips`. Default: false.
 	Ip *bool `protobuf:"varint,2,opt,name=ip,proto3,oneof" json:"ip,omitempty"`
-	// Drop ARP and neighbour advertisements for addresses that are not the
-	// port's own. Default: false.
+	// Drop ARP and IPv6 neighbour discovery that claim an IP address which is not
+	// the port's own (`ips` and link-local addresses as for `ip`) or, where `macs`
+	// are stated, a MAC that is not. Probes for an address that is free (RFC 5227,
+	// RFC 4862) pass. Refused without `ips`. Default: false.
 	Arp *bool `protobuf:"varint,3,opt,name=arp,proto3,oneof" json:"arp,omitempty"`
-	// Drop DHCP and DHCPv6 messages that only a server sends. Default: false.
+	// Drop what only a DHCP or DHCPv6 server sends: UDP to the clients' ports, 68
+	// over IPv4 and 546 over IPv6. Default: false.
 	DhcpGuard *bool `protobuf:"varint,4,opt,name=dhcp_guard,json=dhcpGuard,proto3,oneof" json:"dhcp_guard,omitempty"`
 	// Drop IPv6 router advertisements (RFC 6105). Default: false.
 	RaGuard       *bool `protobuf:"varint,5,opt,name=ra_guard,json=raGuard,proto3,oneof" json:"ra_guard,omitempty"`

@@ -277,8 +277,10 @@ func (x *Segment) GetReplication() *Replication {
 }
 
 // Suppression answers ARP requests (RFC 826) and neighbour solicitations
-// (RFC 4861) on this host, so that they need not be flooded. Probes and
-// duplicate address detection are flooded all the same.
+// (RFC 4861) on this host, so that they need not be flooded. It answers for the
+// `ips` of FDB entries and, in Open vSwitch, of local ports that state one MAC.
+// Probes, gratuitous ARP and duplicate address detection are flooded all the
+// same, and, in Open vSwitch, requests for an address that two of these state.
 type Suppression struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Answer for known addresses. Default: true when the message is present.

@@ -1642,7 +1642,10 @@ type ObservedPort struct {
 	// Whether it bears the owner mark.
 	Owned bool `protobuf:"varint,17,opt,name=owned,proto3" json:"owned,omitempty"`
 	// Counters of the port.
-	Counters      *Counters `protobuf:"bytes,18,opt,name=counters,proto3" json:"counters,omitempty"`
+	Counters *Counters `protobuf:"bytes,18,opt,name=counters,proto3" json:"counters,omitempty"`
+	// Packets from the guest that the port's `security` dropped, by guard. Unset
+	// when it has none. They count from when the guard was last written.
+	Security      *ObservedPortSecurity `protobuf:"bytes,19,opt,name=security,proto3" json:"security,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1803,6 +1806,105 @@ func (x *ObservedPort) GetCounters() *Counters {
 	return nil
 }
 
+func (x *ObservedPort) GetSecurity() *ObservedPortSecurity {
+	if x != nil {
+		return x.Security
+	}
+	return nil
+}
+
+// ObservedPortSecurity counts the packets that the guards of a port dropped.
+type ObservedPortSecurity struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For a source MAC that is not the port's.
+	Mac uint64 `protobuf:"varint,1,opt,name=mac,proto3" json:"mac,omitempty"`
+	// For an IP source that is not the port's.
+	Ip uint64 `protobuf:"varint,2,opt,name=ip,proto3" json:"ip,omitempty"`
+	// For a claim on an address that is not the port's, in ARP or neighbour
+	// discovery.
+	Arp uint64 `protobuf:"varint,3,opt,name=arp,proto3" json:"arp,omitempty"`
+	// Of a DHCP or DHCPv6 server.
+	DhcpGuard uint64 `protobuf:"varint,4,opt,name=dhcp_guard,json=dhcpGuard,proto3" json:"dhcp_guard,omitempty"`
+	// Router advertisements.
+	RaGuard uint64 `protobuf:"varint,5,opt,name=ra_guard,json=raGuard,proto3" json:"ra_guard,omitempty"`
+	// For more VLAN tags than the guards look behind.
+	Tags          uint64 `protobuf:"varint,6,opt,name=tags,proto3" json:"tags,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObservedPortSecurity) Reset() {
+	*x = ObservedPortSecurity{}
+	mi := &file_greave_v1_status_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObservedPortSecurity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObservedPortSecurity) ProtoMessage() {}
+
+func (x *ObservedPortSecurity) ProtoReflect() protoreflect.Message {
+	mi := &file_greave_v1_status_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObservedPortSecurity.ProtoReflect.Descriptor instead.
+func (*ObservedPortSecurity) Descriptor() ([]byte, []int) {
+	return file_greave_v1_status_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ObservedPortSecurity) GetMac() uint64 {
+	if x != nil {
+		return x.Mac
+	}
+	return 0
+}
+
+func (x *ObservedPortSecurity) GetIp() uint64 {
+	if x != nil {
+		return x.Ip
+	}
+	return 0
+}
+
+func (x *ObservedPortSecurity) GetArp() uint64 {
+	if x != nil {
+		return x.Arp
+	}
+	return 0
+}
+
+func (x *ObservedPortSecurity) GetDhcpGuard() uint64 {
+	if x != nil {
+		return x.DhcpGuard
+	}
+	return 0
+}
+
+func (x *ObservedPortSecurity) GetRaGuard() uint64 {
+	if x != nil {
+		return x.RaGuard
+	}
+	return 0
+}
+
+func (x *ObservedPortSecurity) GetTags() uint64 {
+	if x != nil {
+		return x.Tags
+	}
+	return 0
+}
+
 var File_greave_v1_status_proto protoreflect.FileDescriptor
 
 const file_greave_v1_status_proto_rawDesc = "" +
@@ -1948,7 +2050,7 @@ const file_greave_v1_status_proto_rawDesc = "" +
 	"\x04port\x18\x05 \x01(\tR\x04port\x12\x18\n" +
 	"\alearned\x18\x06 \x01(\bR\alearned\x12-\n" +
 	"\x04idle\x18\a \x01(\v2\x19.google.protobuf.DurationR\x04idle\x12/\n" +
-	"\bcounters\x18\b \x01(\v2\x13.greave.v1.CountersR\bcounters\"\xdb\x03\n" +
+	"\bcounters\x18\b \x01(\v2\x13.greave.v1.CountersR\bcounters\"\x98\x04\n" +
 	"\fObservedPort\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
@@ -1968,8 +2070,17 @@ const file_greave_v1_status_proto_rawDesc = "" +
 	"\bfar_port\x18\x0f \x01(\tR\afarPort\x12\x0e\n" +
 	"\x02up\x18\x10 \x01(\bR\x02up\x12\x14\n" +
 	"\x05owned\x18\x11 \x01(\bR\x05owned\x12/\n" +
-	"\bcounters\x18\x12 \x01(\v2\x13.greave.v1.CountersR\bcountersB\x06\n" +
-	"\x04_tag*\xc9\x02\n" +
+	"\bcounters\x18\x12 \x01(\v2\x13.greave.v1.CountersR\bcounters\x12;\n" +
+	"\bsecurity\x18\x13 \x01(\v2\x1f.greave.v1.ObservedPortSecurityR\bsecurityB\x06\n" +
+	"\x04_tag\"\x98\x01\n" +
+	"\x14ObservedPortSecurity\x12\x10\n" +
+	"\x03mac\x18\x01 \x01(\x04R\x03mac\x12\x0e\n" +
+	"\x02ip\x18\x02 \x01(\x04R\x02ip\x12\x10\n" +
+	"\x03arp\x18\x03 \x01(\x04R\x03arp\x12\x1d\n" +
+	"\n" +
+	"dhcp_guard\x18\x04 \x01(\x04R\tdhcpGuard\x12\x19\n" +
+	"\bra_guard\x18\x05 \x01(\x04R\araGuard\x12\x12\n" +
+	"\x04tags\x18\x06 \x01(\x04R\x04tags*\xc9\x02\n" +
 	"\rResourceState\x12\x1e\n" +
 	"\x1aRESOURCE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_STATE_PENDING\x10\x01\x12\x1b\n" +
@@ -2002,7 +2113,7 @@ func file_greave_v1_status_proto_rawDescGZIP() []byte {
 }
 
 var file_greave_v1_status_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_greave_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_greave_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_greave_v1_status_proto_goTypes = []any{
 	(ResourceState)(0),            // 0: greave.v1.ResourceState
 	(ConditionStatus)(0),          // 1: greave.v1.ConditionStatus
@@ -2018,13 +2129,14 @@ var file_greave_v1_status_proto_goTypes = []any{
 	(*ObservedPath)(nil),          // 11: greave.v1.ObservedPath
 	(*ObservedFdbEntry)(nil),      // 12: greave.v1.ObservedFdbEntry
 	(*ObservedPort)(nil),          // 13: greave.v1.ObservedPort
-	nil,                           // 14: greave.v1.ObjectStatus.AttributesEntry
-	nil,                           // 15: greave.v1.ObservedTunnel.OptionsEntry
-	(ObjectKind)(0),               // 16: greave.v1.ObjectKind
-	(Backend)(0),                  // 17: greave.v1.Backend
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(Encap)(0),                    // 19: greave.v1.Encap
-	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
+	(*ObservedPortSecurity)(nil),  // 14: greave.v1.ObservedPortSecurity
+	nil,                           // 15: greave.v1.ObjectStatus.AttributesEntry
+	nil,                           // 16: greave.v1.ObservedTunnel.OptionsEntry
+	(ObjectKind)(0),               // 17: greave.v1.ObjectKind
+	(Backend)(0),                  // 18: greave.v1.Backend
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(Encap)(0),                    // 20: greave.v1.Encap
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
 }
 var file_greave_v1_status_proto_depIdxs = []int32{
 	3,  // 0: greave.v1.Object.status:type_name -> greave.v1.ObjectStatus
@@ -2035,31 +2147,32 @@ var file_greave_v1_status_proto_depIdxs = []int32{
 	13, // 5: greave.v1.Object.port:type_name -> greave.v1.ObservedPort
 	12, // 6: greave.v1.Object.fdb:type_name -> greave.v1.ObservedFdbEntry
 	8,  // 7: greave.v1.Object.tunnel:type_name -> greave.v1.ObservedTunnel
-	16, // 8: greave.v1.ObjectStatus.kind:type_name -> greave.v1.ObjectKind
-	17, // 9: greave.v1.ObjectStatus.backend:type_name -> greave.v1.Backend
+	17, // 8: greave.v1.ObjectStatus.kind:type_name -> greave.v1.ObjectKind
+	18, // 9: greave.v1.ObjectStatus.backend:type_name -> greave.v1.Backend
 	0,  // 10: greave.v1.ObjectStatus.state:type_name -> greave.v1.ResourceState
-	18, // 11: greave.v1.ObjectStatus.since:type_name -> google.protobuf.Timestamp
+	19, // 11: greave.v1.ObjectStatus.since:type_name -> google.protobuf.Timestamp
 	4,  // 12: greave.v1.ObjectStatus.conditions:type_name -> greave.v1.Condition
-	14, // 13: greave.v1.ObjectStatus.attributes:type_name -> greave.v1.ObjectStatus.AttributesEntry
+	15, // 13: greave.v1.ObjectStatus.attributes:type_name -> greave.v1.ObjectStatus.AttributesEntry
 	1,  // 14: greave.v1.Condition.status:type_name -> greave.v1.ConditionStatus
-	18, // 15: greave.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	18, // 16: greave.v1.Counters.read_at:type_name -> google.protobuf.Timestamp
+	19, // 15: greave.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	19, // 16: greave.v1.Counters.read_at:type_name -> google.protobuf.Timestamp
 	5,  // 17: greave.v1.ObservedBridge.counters:type_name -> greave.v1.Counters
-	15, // 18: greave.v1.ObservedTunnel.options:type_name -> greave.v1.ObservedTunnel.OptionsEntry
+	16, // 18: greave.v1.ObservedTunnel.options:type_name -> greave.v1.ObservedTunnel.OptionsEntry
 	5,  // 19: greave.v1.ObservedTunnel.counters:type_name -> greave.v1.Counters
-	19, // 20: greave.v1.ObservedSegment.encap:type_name -> greave.v1.Encap
+	20, // 20: greave.v1.ObservedSegment.encap:type_name -> greave.v1.Encap
 	5,  // 21: greave.v1.ObservedSegment.counters:type_name -> greave.v1.Counters
 	11, // 22: greave.v1.ObservedPeer.paths:type_name -> greave.v1.ObservedPath
 	5,  // 23: greave.v1.ObservedPeer.counters:type_name -> greave.v1.Counters
 	5,  // 24: greave.v1.ObservedPath.counters:type_name -> greave.v1.Counters
-	20, // 25: greave.v1.ObservedFdbEntry.idle:type_name -> google.protobuf.Duration
+	21, // 25: greave.v1.ObservedFdbEntry.idle:type_name -> google.protobuf.Duration
 	5,  // 26: greave.v1.ObservedFdbEntry.counters:type_name -> greave.v1.Counters
 	5,  // 27: greave.v1.ObservedPort.counters:type_name -> greave.v1.Counters
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	14, // 28: greave.v1.ObservedPort.security:type_name -> greave.v1.ObservedPortSecurity
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_greave_v1_status_proto_init() }
@@ -2084,7 +2197,7 @@ func file_greave_v1_status_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_greave_v1_status_proto_rawDesc), len(file_greave_v1_status_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
