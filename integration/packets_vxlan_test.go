@@ -109,7 +109,7 @@ func kernelVXLAN(t *testing.T, l *lab.Lab) {
 	}
 	for _, line := range lines {
 		if _, stderr, err := l.Exec(t.Context(), append([]string{"ip"}, strings.Fields(line)...)...); strings.Contains(stderr, "not supported") {
-			t.Skip("needs vxlan devices in the kernel")
+			t.Skip("needs the kernel driver vxlan")
 		} else if err != nil {
 			t.Fatalf("ip %s: %v: %s", line, err, stderr)
 		}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
@@ -35,6 +36,8 @@ type Host struct {
 	changed  chan struct{} // the namespaces of interest may be others now
 	// eventBuffer is other than the usual one in tests.
 	eventBuffer int
+	// subscribed is told of each subscription in tests.
+	subscribed func(*nl.NetlinkSocket)
 }
 
 // NewHost returns a host that is not connected yet; what is needed is opened by need.

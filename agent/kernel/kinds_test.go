@@ -159,7 +159,7 @@ func TestUnknownKind(t *testing.T) {
 
 // TestClasses: where a remote comes, goes or becomes a group, the tables say what the kernel does in place.
 func TestClasses(t *testing.T) {
-	needGuest(t)
+	needGuest(t, "the kernel drivers ip_gre, ip6_gre and geneve")
 	for _, c := range []struct{ kind, attr, from, to string }{
 		{"gre", "remote", "192.0.2.9", ""}, {"gre", "remote", "", "192.0.2.9"}, {"gre", "remote", "192.0.2.9", "239.1.1.1"},
 		{"gretap", "remote", "192.0.2.9", ""}, {"gretap", "remote", "", "192.0.2.9"}, {"gretap", "remote", "192.0.2.9", "239.1.1.1"},

@@ -76,10 +76,11 @@ func needRoot(t *testing.T) {
 	}
 }
 
-func needGuest(t *testing.T) {
+// needGuest skips outside the guest what takes the drivers named, or the whole machine.
+func needGuest(t *testing.T, what string) {
 	t.Helper()
 	if !inGuest {
-		t.Skip("needs drivers that few kernels have: runs in the guest, go test ./integration/vm")
+		t.Skipf("needs %s: runs in the guest, go test ./integration/vm", what)
 	}
 }
 
@@ -238,7 +239,7 @@ func (l *lab) needVLANs() {
 	l.t.Helper()
 	probe := linkRow("probe", "bridge", "vlan_filtering=1")
 	if err := l.do(plan.Create, probe); err != nil && !inGuest {
-		l.t.Skipf("needs VLANs in bridges: %v", err)
+		l.t.Skipf("needs a kernel whose bridges tell VLANs apart (CONFIG_BRIDGE_VLAN_FILTERING): %v", err)
 	}
 	l.must(plan.Delete, probe)
 }

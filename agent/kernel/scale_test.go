@@ -32,7 +32,7 @@ func (l *lab) in(f func()) {
 // TestManyDevices shows what 1,000 GRE devices take, next to the same by ip -batch in another
 // namespace of the same kernel. It asserts nothing of time.
 func TestManyDevices(t *testing.T) {
-	needGuest(t)
+	needGuest(t, "the kernel driver ip_gre")
 	const n = 1000
 	theirs, ours := newLab(t), newLab(t)
 	theirs.underlays()
@@ -73,7 +73,7 @@ func TestManyDevices(t *testing.T) {
 // whose routes have one metric: the kernel looks for an equal next hop among those of a hash that
 // counts the metric and not the encapsulation (fib_info_hashfn), so that they take quadratic time.
 func TestManyEncapRoutes(t *testing.T) {
-	needGuest(t)
+	needGuest(t, "the kernel driver ip_gre")
 	add := func(l *lab, n, metrics int) time.Duration {
 		l.underlays()
 		l.must(plan.Create, linkRow("g0", "gre", "external=true"))
@@ -104,7 +104,7 @@ func TestManyEncapRoutes(t *testing.T) {
 // TestMissingModule: the error of a driver that is really away names what loads it. The kernel loads
 // modules by itself through modprobe, so this takes modprobe from it.
 func TestMissingModule(t *testing.T) {
-	needGuest(t)
+	needGuest(t, "to unload the kernel drivers geneve and fou")
 	const helper = "/proc/sys/kernel/modprobe"
 	was, err := os.ReadFile(helper)
 	check(t, err)
@@ -114,7 +114,7 @@ func TestMissingModule(t *testing.T) {
 		_ = exec.Command("modprobe", "geneve").Run()
 	}()
 	if out, err := exec.Command("modprobe", "-r", "geneve").CombinedOutput(); err != nil {
-		t.Skipf("modprobe -r geneve: %v: %s", err, out)
+		t.Skipf("needs to unload the kernel driver geneve, which is in use: %v: %s", err, out)
 	}
 	l := newLab(t)
 	err = l.do(plan.Create, linkRow("x0", "geneve", "id=7", "remote=192.0.2.9"))
@@ -123,7 +123,7 @@ func TestMissingModule(t *testing.T) {
 	}
 	t.Log(err)
 	if out, err := exec.Command("modprobe", "-r", "fou6", "fou").CombinedOutput(); err != nil {
-		t.Skipf("modprobe -r fou: %v: %s", err, out)
+		t.Skipf("needs to unload the kernel driver fou, which is in use: %v: %s", err, out)
 	}
 	defer func() { _ = exec.Command("modprobe", "-a", "fou", "fou6").Run() }()
 	err = l.do(plan.Create, row(rows.FOU, "", "inet 5555", "type=fou"))

@@ -24,6 +24,11 @@ func TestGeneralFields(t *testing.T) {
 		"port isolated=true", "port learning=false", "port neigh_suppress=true", "port hairpin=true", "port flood=false", "port mcast_flood=false", "port bcast_flood=false")
 	l.must(plan.Create, want)
 	index := l.index("vx0")
+	for _, a := range rows.PortAttrs { // none is left out below
+		if want.Fields[rows.PortPrefix+a.Name] == "" {
+			t.Errorf("port %s is not tried", a.Name)
+		}
+	}
 	for _, c := range []string{"mtu=1300", "mac=02:00:00:00:00:08", "addrgen=eui64", "multicast=false", "up=false", "up=true", "port isolated=false",
 		"port learning=true", "port neigh_suppress=false", "port hairpin=false", "port flood=true", "port mcast_flood=true", "port bcast_flood=true",
 		"alias=" + rows.Alias(owner, model.Ref{Kind: model.KindSegment, Name: "s"}), "master="} {
@@ -205,7 +210,7 @@ func TestNeighbours(t *testing.T) {
 
 // TestNBMA: neighbours of a multipoint tunnel have underlay addresses for MACs.
 func TestNBMA(t *testing.T) {
-	needGuest(t)
+	needGuest(t, "the kernel drivers ip_gre and ip6_gre")
 	l := newLab(t)
 	l.underlays()
 	for kind, c := range map[string][]string{"gre": {"local=192.0.2.1", "192.0.2.9", "192.0.2.8"}, "ip6gre": {"local=2001:db8::1", "2001:db8::9", "2001:db8::8"}} {
@@ -330,7 +335,7 @@ func TestRoutes(t *testing.T) {
 }
 
 func TestEncapRoutes(t *testing.T) {
-	needGuest(t)
+	needGuest(t, "the kernel drivers ip_gre and ip6_gre")
 	l := newLab(t)
 	l.underlays()
 	l.must(plan.Create, linkRow("g0", "gre", "external=true"))

@@ -225,6 +225,9 @@ func (h *Host) subscribe(name string) (socket *nl.NetlinkSocket, err error) {
 	if socket.SetReceiveBufferSize(h.buffer(), true) != nil { // needs CAP_NET_ADMIN
 		_ = socket.SetReceiveBufferSize(h.buffer(), false)
 	}
+	if h.subscribed != nil {
+		h.subscribed(socket)
+	}
 	return socket, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
@@ -172,6 +173,81 @@ func TestLostEvents(t *testing.T) {
 	l.told(events, "5,000 events of a link", true)
 	check(t, l.LinkSetMTU(foreign, 1300))
 	l.told(events, "an event behind them", false)
+}
+
+// TestLostSocket: a socket that fails is replaced; what happened without one is told of by a full
+// reading, and later events come as before.
+func TestLostSocket(t *testing.T) {
+	l := newLab(t)
+	sockets := make(chan *nl.NetlinkSocket, 10)
+	l.host.subscribed = func(s *nl.NetlinkSocket) { sockets <- s }
+	foreign := l.dummy(l.Handle, "f0")
+	events := l.watch()
+	for range 3 {
+		check(t, (<-sockets).Close())
+		l.told(events, "a new subscription", true)
+		check(t, l.LinkSetMTU(foreign, 1400))
+		l.told(events, "an event behind it", false)
+		check(t, l.LinkSetMTU(foreign, 1300))
+		l.told(events, "another", false)
+	}
+}
+
+// TestLostEventsKick: a backend looks again after lost events and after a lost subscription, as after
+// any other event; its pass reads every table anew each time.
+func TestLostEventsKick(t *testing.T) {
+	l := newLab(t)
+	l.host.eventBuffer = 1
+	sockets := make(chan *nl.NetlinkSocket, 10)
+	l.host.subscribed = func(s *nl.NetlinkSocket) { sockets <- s }
+	b := New(Config{Owner: owner, Tables: l.host, Now: time.Now})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = b.Run(ctx)
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	socket := <-sockets
+	kicked := func(what string) {
+		t.Helper()
+		select {
+		case <-b.Changes():
+		case <-time.After(patient):
+			t.Fatalf("%s: no kick", what)
+		}
+		for quiet := false; !quiet; {
+			select {
+			case <-b.Changes():
+			case <-time.After(20 * eventPause):
+				quiet = true
+			}
+		}
+	}
+	want := linkRow("br0", "bridge")
+	pass := func() { // the bridge goes in the middle of the flood, and is seen to be gone
+		t.Helper()
+		if _, there := l.read(l.scope())[want.Key]; there {
+			t.Error("a reading shows what is gone")
+		}
+	}
+	foreign := l.dummy(l.Handle, "f0")
+	l.must(plan.Create, want)
+	kicked("a device")
+	for i := range 5000 {
+		check(t, l.LinkSetMTU(foreign, 1400+i%2))
+		if i == 2500 {
+			l.must(plan.Delete, want)
+		}
+	}
+	kicked("a flood of events")
+	pass()
+	check(t, socket.Close())
+	kicked("a lost subscription")
+	pass()
 }
 
 // TestWatchNamespaces: one that comes is listened to, and one that goes is let go of.

@@ -281,7 +281,7 @@ func TestGreaved(t *testing.T) {
 func TestGreavedFails(t *testing.T) {
 	sh, err := exec.LookPath("false")
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("needs the program false: %v", err)
 	}
 	l := ForTest(t, Options{Hosts: 1, Greaved: sh, Greave: sh})
 	h := l.Hosts[0]

@@ -97,7 +97,7 @@ func prepare(t *testing.T) *Guest {
 		t.Skip("boots a virtual machine: left out by -short")
 	}
 	if out, err := exec.CommandContext(t.Context(), "./install-deps.sh").CombinedOutput(); err != nil {
-		t.Skipf("install what the guest needs: %v: %s", err, out[max(0, len(out)-500):])
+		t.Skipf("needs the packages of integration/vm/install-deps.sh, which cannot be installed here: %v: %s", err, out[max(0, len(out)-500):])
 	}
 	began := time.Now()
 	dir, err := filepath.Abs(cache)
