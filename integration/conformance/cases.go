@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/greave-sdn/greave/model/mtu"
@@ -30,6 +31,7 @@ var cases = []testCase{
 	{"segment: frames that are not IP", "segments", allEncaps, func(s *scene) { notIP(s, "red") }},
 	{"segment: largest packet to the byte", "segments", allEncaps, func(s *scene) { largest(s, "red") }},
 	{"segment: ARP answered locally", "quiet", allEncaps, answered},
+	{"segment: ND answered locally", "quiet six", allEncaps, answered6},
 	{"segment: another key dropped", "strange", allEncaps, func(s *scene) { anotherKey(s, "strange") }},
 
 	{"tunnel: both ways, with its addresses and key", "tunnel", allEncaps, bothWays},
@@ -203,24 +205,38 @@ func largest(s *scene, net string) {
 func answered(s *scene) {
 	s.pairs("quiet", func(from, to *end) {
 		request := ethernet(everyone, from.mac, 0, etherARP, arp(1, from.mac, guestIP(from.host), mac{}, guestIP(to.host)))
-		reply := arp(2, to.mac, guestIP(to.host), from.mac, guestIP(from.host))
-		s.listen(true)
-		s.ok(from.send(request))
-		for limit := time.Now().Add(patience); len(from.received(reply)) == 0 && time.Now().Before(limit); time.Sleep(tick) {
-			s.listen(false)
-		}
-		time.Sleep(settle)
-		s.listen(false)
-		if n := len(from.received(reply)); n != 1 {
-			s.t.Errorf("%s asked for %s and heard %d answers, want 1", from.Name, guestIP(to.host), n)
-		}
-		for _, e := range s.others(from) {
-			if n := len(e.received(request[14:])); n != 0 {
-				s.t.Errorf("%s heard %d requests of %s", e.Name, n, from.Name)
-			}
-		}
-		s.wire(from.host, request[14:], 0)
+		s.answered(from, request, arp(2, to.mac, guestIP(to.host), from.mac, guestIP(from.host)))
 	})
+}
+
+// answered6 does the same by neighbour discovery. The answer is solicited and overrides.
+func answered6(s *scene) {
+	s.pairs("six", func(from, to *end) {
+		own, target := guestIP6(from.host), guestIP6(to.host)
+		t := target.As16()
+		group := netip.AddrFrom16([16]byte{0: 0xff, 1: 0x02, 11: 1, 12: 0xff, 13: t[13], 14: t[14], 15: t[15]}) // RFC 4291 §2.7.1
+		request := ethernet(mac{0x33, 0x33, 0xff, t[13], t[14], t[15]}, from.mac, 0, etherIPv6, nd(135, own, group, 0, target, 1, from.mac))
+		s.answered(from, request, nd(136, target, own, 0x60000000, target, 2, to.mac))
+	})
+}
+
+func (s *scene) answered(from *end, request, reply []byte) {
+	s.listen(true)
+	s.ok(from.send(request))
+	for limit := time.Now().Add(patience); len(from.received(reply)) == 0 && time.Now().Before(limit); time.Sleep(tick) {
+		s.listen(false)
+	}
+	time.Sleep(settle)
+	s.listen(false)
+	if n := len(from.received(reply)); n != 1 {
+		s.t.Errorf("%s asked and heard %d answers, want 1", from.Name, n)
+	}
+	for _, e := range s.others(from) {
+		if n := len(e.received(request[14:])); n != 0 {
+			s.t.Errorf("%s heard %d requests of %s", e.Name, n, from.Name)
+		}
+	}
+	s.wire(from.host, request[14:], 0)
 }
 
 // anotherKey demands that what a host sends comes to the others and goes no further.

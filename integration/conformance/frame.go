@@ -26,8 +26,13 @@ var (
 func guestMAC(i int) mac       { return mac{2, 0, 0, 0, 0, byte(i + 1)} }
 func guestIP(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}) }
 
+// guestIP6 is the same guest's where IPv6 matters.
+func guestIP6(i int) netip.Addr {
+	return netip.AddrFrom16([16]byte{0: 0xfd, 15: byte(i + 1)})
+}
+
 const (
-	etherIPv4, etherARP, etherLocal, etherVLAN = 0x0800, 0x0806, 0x88b5, 0x8100 // 0x88b5: IEEE 802, local experimental
+	etherIPv4, etherARP, etherIPv6, etherLocal, etherVLAN = 0x0800, 0x0806, 0x86dd, 0x88b5, 0x8100 // 0x88b5: IEEE 802, local experimental
 
 	icmpHeaders = 20 + 8 // IPv4 and ICMP
 )
@@ -72,6 +77,17 @@ func arp(op uint16, fromMAC mac, from netip.Addr, toMAC mac, to netip.Addr) []by
 	p := []byte{0, 1, 8, 0, 6, 4, byte(op >> 8), byte(op)}
 	p = append(append(p, fromMAC[:]...), from.AsSlice()...)
 	return append(append(p, toMAC[:]...), to.AsSlice()...)
+}
+
+// nd is a neighbour solicitation (135) or advertisement (136) of RFC 4861 with one option that has a
+// link-layer address.
+func nd(kind uint8, from, to netip.Addr, flags uint32, target netip.Addr, option uint8, address mac) []byte {
+	icmp := binary.BigEndian.AppendUint32([]byte{kind, 0, 0, 0}, flags)
+	icmp = append(append(append(icmp, target.AsSlice()...), option, 1), address[:]...)
+	ends := append(from.AsSlice(), to.AsSlice()...)
+	pseudo := append(append([]byte(nil), ends...), 0, 0, 0, byte(len(icmp)), 0, 0, 0, 58) // RFC 8200 §8.1
+	binary.BigEndian.PutUint16(icmp[2:], internetSum(append(pseudo, icmp...)))
+	return append(append([]byte{0x60, 0, 0, 0, 0, byte(len(icmp)), 58, 255}, ends...), icmp...)
 }
 
 // internetSum is the checksum of RFC 1071.

@@ -44,6 +44,14 @@ var parts = []*part{
 		}
 		return s
 	}},
+	{name: "quiet six", nets: []string{"six"}, key: 125, doc: func(p place) *greavev1.HostState {
+		s := p.segment()
+		s.Segments[0].Suppression = &greavev1.Suppression{Enabled: proto.Bool(true)}
+		for _, f := range s.Fdb {
+			f.Ips = []string{guestIP6(p.index(f.Peer)).String()}
+		}
+		return s
+	}},
 	{name: "learn", nets: []string{"learn"}, key: 130, doc: func(p place) *greavev1.HostState {
 		s := p.segment()
 		s.Segments[0].Learning, s.Fdb = proto.Bool(true), nil
@@ -180,5 +188,9 @@ func device(net string) string { return "g-" + net }
 
 // addressOf is the address of the guest on a host.
 func (p place) addressOf(host string) string {
-	return guestIP(slices.IndexFunc(p.hosts, func(h *Host) bool { return h.Name == host })).String()
+	return guestIP(p.index(host)).String()
+}
+
+func (p place) index(host string) int {
+	return slices.IndexFunc(p.hosts, func(h *Host) bool { return h.Name == host })
 }
