@@ -31,7 +31,9 @@ type Facts interface {
 // Tables is what reads and writes the kernel's tables; Host is one.
 type Tables interface {
 	Read(ctx context.Context, s Scope) (map[rows.Key]rows.Row, error)
-	Do(ctx context.Context, op plan.Op) error
+	// Do carries out operations that do not depend on each other, of a length that Together gives, and
+	// returns what came of each.
+	Do(ctx context.Context, ops []plan.Op) []error
 	// Counters reads those of all devices of the namespaces.
 	Counters(ctx context.Context, netns []string) (map[LinkAt]Counters, error)
 	// Watch calls event when something may have changed, until ctx ends.
@@ -245,29 +247,39 @@ func (p *pass) list(d *plan.Plan, have map[rows.Key]rows.Row) {
 	}
 }
 
-// do carries out operations. One that the kernel refuses costs its object the
-// rest of its own, and no other object anything.
+// do carries out operations, those together that do not depend on each other.
+// One that the kernel refuses costs its object those of its own that come after,
+// and no other object anything.
 func (p *pass) do(ctx context.Context, ops []plan.Op) (done []plan.Op, err error) {
 	again := false               // something made room
 	left := map[model.Ref]bool{} // objects that the next round goes on with
-	for _, o := range ops {
-		if _, refused := p.refused[o.Object]; (refused || left[o.Object]) && o.Stage == plan.StageAdd {
-			continue
-		}
-		err := p.cfg.Tables.Do(ctx, o)
-		switch {
-		case err == nil || o.Verb == plan.Delete && IsGone(err):
-			done = append(done, o)
-			again = again || o.Verb == plan.Delete
-		case ctx.Err() != nil:
-			return done, fmt.Errorf("write the kernel's tables: %w", ctx.Err())
-		case IsGone(err): // it went away since it was read: the next round sees
-			left[o.Object] = true
-		default:
-			p.refused[o.Object] = notice(o, err)
-			if o.Row.Unmarked && o.Verb == plan.Create && IsExists(err) { // somebody was faster
-				p.in.Bindings.Pool(openflow.PoolRows).Drop(o.Row.Key.String())
+	for n := 0; len(ops) > 0; ops = ops[n:] {
+		n = together(ops)
+		run := make([]plan.Op, 0, n)
+		for _, o := range ops[:n] {
+			if _, refused := p.refused[o.Object]; !(refused || left[o.Object]) || o.Stage != plan.StageAdd {
+				run = append(run, o)
 			}
+		}
+		for i, err := range p.cfg.Tables.Do(ctx, run) {
+			o := run[i]
+			_, refused := p.refused[o.Object]
+			switch {
+			case err == nil || o.Verb == plan.Delete && IsGone(err):
+				done = append(done, o)
+				again = again || o.Verb == plan.Delete
+			case IsGone(err): // it went away since it was read: the next round sees
+				left[o.Object] = true
+			case ctx.Err() != nil:
+			case o.Row.Unmarked && o.Verb == plan.Create && IsExists(err): // somebody was faster
+				p.in.Bindings.Pool(openflow.PoolRows).Drop(o.Row.Key.String())
+				fallthrough
+			case !refused:
+				p.refused[o.Object] = notice(o, err)
+			}
+		}
+		if ctx.Err() != nil {
+			return done, fmt.Errorf("write the kernel's tables: %w", ctx.Err())
 		}
 	}
 	if again {

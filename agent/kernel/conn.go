@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
@@ -36,8 +35,8 @@ type Host struct {
 	changed  chan struct{} // the namespaces of interest may be others now
 	// eventBuffer is other than the usual one in tests.
 	eventBuffer int
-	// subscribed is told of each subscription in tests.
-	subscribed func(*nl.NetlinkSocket)
+	// subscribed is told the file of each subscription in tests.
+	subscribed func(fd int)
 }
 
 // NewHost returns a host that is not connected yet; what is needed is opened by need.

@@ -11,15 +11,13 @@ import (
 	"github.com/greave-sdn/greave/agent/plan"
 )
 
-// Do carries out one operation on one row. Update writes only the fields that the operation
+// one carries out one operation on one row. Update writes only the fields that the operation
 // changes. What is to be deleted and is not there is deleted.
-func (h *Host) Do(ctx context.Context, op plan.Op) error {
+func (h *Host) one(ctx context.Context, op plan.Op, together *batch) error {
 	row := op.Row
 	if row == nil {
 		return errors.New("operation without a row of the kernel's")
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	sp, err := h.space(row.Netns)
 	if noNamespace(err) && op.Verb == plan.Delete {
 		return nil
@@ -30,7 +28,7 @@ func (h *Host) Do(ctx context.Context, op plan.Op) error {
 	for _, c := range op.Changes {
 		changes[c.Field] = true
 	}
-	w := writer{h: h, ctx: ctx, sp: sp, verb: op.Verb, row: *row, changes: changes, op: opText(op.Verb.String(), row.Key)}
+	w := writer{h: h, ctx: ctx, sp: sp, verb: op.Verb, row: *row, changes: changes, op: opText(op.Verb.String(), row.Key), together: together}
 	err = w.do()
 	if IsGone(err) && row.Link != "" && sp.index[row.Link] != 0 && op.Verb != plan.Delete {
 		// The device may have been made anew, with another index, since it was read.
@@ -52,6 +50,8 @@ type writer struct {
 	row     rows.Row
 	changes map[string]bool
 	op      string
+	// together is what sends changes with those of other operations; nil: each is sent by itself.
+	together *batch
 }
 
 func (w *writer) do() error {
@@ -79,8 +79,21 @@ func createFlags(v plan.Verb) int {
 	return unix.NLM_F_CREATE | unix.NLM_F_EXCL
 }
 
-func (w *writer) change(typ, flags int, m message) error {
-	return w.sp.change(w.ctx, w.op, typ, flags, m)
+func (w *writer) change(typ, flags int, m message) error { return w.changeIn(w.sp, typ, flags, m) }
+
+// changeIn is change for a namespace that may be another than the row's.
+func (w *writer) changeIn(sp *space, typ, flags int, m message) error {
+	if w.together == nil || sp != w.together.at {
+		return sp.change(w.ctx, w.op, typ, flags, m)
+	}
+	c := &change{typ: typ, flags: flags, payload: m}
+	if !w.together.yield(c) {
+		return fmt.Errorf("%s: %w", w.op, context.Cause(w.ctx))
+	}
+	if c.err != nil {
+		return newError(w.op, c.err)
+	}
+	return nil
 }
 
 // device is the index of the row's device.

@@ -45,7 +45,10 @@ func openSocket(protocol int) (*socket, error) {
 	return s, nil
 }
 
-func (s *socket) close() { _ = unix.Close(s.fd) }
+func (s *socket) close() {
+	_ = unix.Close(s.fd)
+	s.fd = -1 // the number may be another's soon
+}
 
 // header of a netlink message (struct nlmsghdr), its payload and what is behind it.
 type answer struct {
@@ -68,23 +71,36 @@ func next(b []byte) (a answer, rest []byte, ok bool) {
 	return a, b[min(len(b), (size+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1)):], true
 }
 
-// exchange sends a request and returns the messages that answer it. torn says of a dump that the
-// table changed meanwhile.
-func (s *socket) exchange(ctx context.Context, typ, flags int, payload []byte) (messages [][]byte, torn bool, err error) {
+// request appends a message to b.
+func (s *socket) request(b []byte, typ, flags int, payload []byte) []byte {
 	s.seq++
-	size := unix.SizeofNlMsghdr + len(payload)
-	request := make([]byte, 0, size)
-	request = binary.NativeEndian.AppendUint32(request, uint32(size))
-	request = binary.NativeEndian.AppendUint16(request, uint16(typ))
-	request = binary.NativeEndian.AppendUint16(request, uint16(flags|unix.NLM_F_REQUEST))
-	request = binary.NativeEndian.AppendUint32(request, s.seq)
-	request = binary.NativeEndian.AppendUint32(request, s.port)
-	request = append(request, payload...)
-	until := time.Now().Add(patience)
+	b = binary.NativeEndian.AppendUint32(b, uint32(unix.SizeofNlMsghdr+len(payload)))
+	b = binary.NativeEndian.AppendUint16(b, uint16(typ))
+	b = binary.NativeEndian.AppendUint16(b, uint16(flags|unix.NLM_F_REQUEST))
+	b = binary.NativeEndian.AppendUint32(b, s.seq)
+	b = binary.NativeEndian.AppendUint32(b, s.port)
+	b = append(b, payload...)
+	for len(b)%unix.NLMSG_ALIGNTO != 0 {
+		b = append(b, 0)
+	}
+	return b
+}
+
+// send hands messages to the kernel, which has dealt with them when it returns, and says until when
+// their answers are waited for.
+func (s *socket) send(ctx context.Context, b []byte) (until time.Time, err error) {
+	until = time.Now().Add(patience)
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
 		until = deadline
 	}
-	if err := unix.Sendto(s.fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	return until, unix.Sendto(s.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+}
+
+// exchange sends a request and returns the messages that answer it. torn says of a dump that the
+// table changed meanwhile.
+func (s *socket) exchange(ctx context.Context, typ, flags int, payload []byte) (messages [][]byte, torn bool, err error) {
+	until, err := s.send(ctx, s.request(nil, typ, flags, payload))
+	if err != nil {
 		return nil, false, err
 	}
 	for {
@@ -114,6 +130,43 @@ func (s *socket) exchange(ctx context.Context, typ, flags int, payload []byte) (
 			}
 		}
 	}
+}
+
+// changes sends changes in one piece, as each call to the kernel costs something, and books what
+// came of each. One that is refused keeps none behind it from being made.
+func (s *socket) changes(ctx context.Context, list []*change) {
+	bySeq, b := make(map[uint32]*change, len(list)), []byte(nil)
+	for _, c := range list {
+		b = s.request(b, c.typ, c.flags|unix.NLM_F_ACK, c.payload)
+		bySeq[s.seq] = c
+	}
+	until, err := s.send(ctx, b)
+	for err == nil && len(bySeq) > 0 {
+		if b, err = s.receive(until); err != nil {
+			break
+		}
+		for {
+			a, rest, ok := next(b)
+			if !ok {
+				break
+			}
+			b = rest
+			if c := bySeq[a.seq]; c != nil && a.port == s.port && a.typ == unix.NLMSG_ERROR {
+				c.err = a.err()
+				delete(bySeq, a.seq)
+			}
+		}
+	}
+	for _, c := range bySeq { // it may have been made: the next reading tells
+		c.err = err
+	}
+}
+
+// change is a message that wants no more than an acknowledgement.
+type change struct {
+	typ, flags int
+	payload    []byte
+	err        error // the kernel's answer
 }
 
 // receive reads one piece from the kernel into the buffer. Answers are there when the request

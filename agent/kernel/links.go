@@ -51,10 +51,7 @@ type link struct {
 }
 
 func dumpLinks(ctx context.Context, sp *space) (map[int]*link, error) {
-	var m message
-	m.header(ifinfo{})
-	m.u32(unix.IFLA_EXT_MASK, extSkipStats)
-	answer, err := sp.dump(ctx, "links", unix.RTM_GETLINK, m)
+	answer, err := sp.dumpLinks(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +64,13 @@ func dumpLinks(ctx context.Context, sp *space) (map[int]*link, error) {
 		}
 	}
 	return out, nil
+}
+
+func (s *space) dumpLinks(ctx context.Context) ([][]byte, error) {
+	var m message
+	m.header(ifinfo{})
+	m.u32(unix.IFLA_EXT_MASK, extSkipStats)
+	return s.dump(ctx, "links", unix.RTM_GETLINK, m)
 }
 
 func parseLink(b []byte) *link {

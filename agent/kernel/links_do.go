@@ -94,7 +94,7 @@ func (w *writer) createLink() error {
 		var m message
 		m.header(ifinfo{})
 		m.text(unix.IFLA_IFNAME, w.row.Link)
-		_ = at.change(w.ctx, w.op, unix.RTM_DELLINK, 0, m) // the first error tells more
+		_ = w.changeIn(at, unix.RTM_DELLINK, 0, m) // the first error tells more
 	}
 	return err
 }
@@ -115,7 +115,7 @@ func (w *writer) newLink(from *space, kind rows.Kind) error {
 	if err != nil {
 		return err
 	}
-	return from.change(w.ctx, w.op, unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, m)
+	return w.changeIn(from, unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, m)
 }
 
 // putKind puts IFLA_LINKINFO, and IFLA_LINK for a kind whose device below is not an attribute of its own.
@@ -206,10 +206,10 @@ func (w *writer) set(sp *space, index int32, fd int, only func(string) bool) err
 	if len(m) == unix.SizeofIfInfomsg && head.change == 0 {
 		return nil
 	}
-	err = sp.change(w.ctx, w.op, unix.RTM_SETLINK, 0, m)
+	err = w.changeIn(sp, unix.RTM_SETLINK, 0, m)
 	if w.noIPv6(err) {
 		if m, err = build(false); err == nil {
-			err = sp.change(w.ctx, w.op, unix.RTM_SETLINK, 0, m)
+			err = w.changeIn(sp, unix.RTM_SETLINK, 0, m)
 		}
 	}
 	return err

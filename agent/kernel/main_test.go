@@ -140,7 +140,7 @@ func (l *lab) do(v plan.Verb, row rows.Row, changed ...string) error {
 	}
 	ctx, cancel := context.WithTimeout(l.t.Context(), time.Minute)
 	defer cancel()
-	return l.host.Do(ctx, op)
+	return l.host.Do(ctx, []plan.Op{op})[0]
 }
 
 // must does what must work, and returns the row as read back, which must have the fields wanted.

@@ -4,21 +4,21 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
 	"sync"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/greave-sdn/greave/agent/kernel/rows"
 )
 
 const (
-	eventBuffer = 4 << 20               // bytes of events that wait in the kernel
-	eventPause  = 50 * time.Millisecond // between two events that are told
-	resubscribe = time.Second           // pause before a lost subscription is made again
-	netnsLook   = time.Second           // how often the names of namespaces are looked at
+	eventBuffer = 4 << 20                // bytes of events that wait in the kernel
+	eventPause  = 50 * time.Millisecond  // between two events that are told
+	listenWake  = 500 * time.Millisecond // how often the end of a watch is looked for
+	resubscribe = time.Second            // pause before a lost subscription is made again
+	netnsLook   = time.Second            // how often the names of namespaces are looked at
 )
 
 // interest is what the last reading was about. Before the first one everything is of interest.
@@ -205,30 +205,36 @@ func (w *watcher) run(ctx context.Context, name string) {
 		if !first {
 			w.tell(true)
 		}
-		stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
 		w.receive(ctx, name, socket)
-		if stop() {
-			_ = socket.Close()
-		}
+		socket.close()
 	}
 }
 
-func (h *Host) subscribe(name string) (socket *nl.NetlinkSocket, err error) {
+// groups of rtnetlink that are listened to.
+var groups = []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_NEIGH}
+
+func (h *Host) subscribe(name string) (s *socket, err error) {
 	err = h.inside(name, func() error {
-		socket, err = nl.SubscribeAt(netns.None(), netns.None(), unix.NETLINK_ROUTE, unix.RTNLGRP_LINK,
-			unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_NEIGH)
+		s, err = openSocket(unix.NETLINK_ROUTE)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if socket.SetReceiveBufferSize(h.buffer(), true) != nil { // needs CAP_NET_ADMIN
-		_ = socket.SetReceiveBufferSize(h.buffer(), false)
+	for _, group := range groups {
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group); err != nil {
+			s.close()
+			return nil, os.NewSyscallError("subscribe to rtnetlink", err)
+		}
+	}
+	if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, h.buffer()) != nil { // needs CAP_NET_ADMIN
+		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, h.buffer())
 	}
 	if h.subscribed != nil {
-		h.subscribed(socket)
+		h.subscribed(s.fd)
 	}
-	return socket, nil
+	return s, nil
 }
 
 func (h *Host) buffer() int {
@@ -239,21 +245,59 @@ func (h *Host) buffer() int {
 }
 
 // receive tells of events until the socket fails. When the kernel had to drop events it says ENOBUFS
-// once, and the socket goes on.
-func (w *watcher) receive(ctx context.Context, name string, socket *nl.NetlinkSocket) {
+// once, and the socket goes on. Events are taken in heaps, a pause apart: greave's own writes bring
+// several each, and to wake up for every one costs as much as to write.
+func (w *watcher) receive(ctx context.Context, name string, socket *socket) {
 	for ctx.Err() == nil {
-		messages, _, err := socket.Receive()
-		if errors.Is(err, unix.ENOBUFS) {
-			w.tell(true)
+		b, err := socket.receive(time.Now().Add(listenWake))
+		switch {
+		case errors.Is(err, unix.EAGAIN):
 			continue
-		} else if err != nil {
+		case errors.Is(err, unix.ENOBUFS):
+			w.tell(true)
+		case err != nil:
+			return
+		default:
+			w.sort(name, b)
+		}
+		if !w.drain(name, socket) {
 			return
 		}
-		in := w.h.interest.Load()
-		for _, m := range messages {
-			if matters(in, name, m.Header.Type, m.Data) {
-				w.tell(false)
-			}
+		select {
+		case <-ctx.Done():
+		case <-time.After(eventPause):
+		}
+	}
+}
+
+// drain takes the events that wait, and says whether the socket is good.
+func (w *watcher) drain(name string, socket *socket) bool {
+	for {
+		b, err := socket.receive(time.Time{})
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return true
+		case errors.Is(err, unix.ENOBUFS):
+			w.tell(true)
+		case err != nil:
+			return false
+		default:
+			w.sort(name, b)
+		}
+	}
+}
+
+// sort tells of what matters among the messages in b.
+func (w *watcher) sort(name string, b []byte) {
+	in := w.h.interest.Load()
+	for {
+		m, rest, ok := next(b)
+		if !ok {
+			return
+		}
+		if b = rest; matters(in, name, m.typ, m.payload) {
+			w.tell(false)
+			return
 		}
 	}
 }

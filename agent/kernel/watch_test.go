@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
@@ -175,16 +174,25 @@ func TestLostEvents(t *testing.T) {
 	l.told(events, "an event behind them", false)
 }
 
+// spoil makes a socket fail under its user, who keeps the number.
+func spoil(t *testing.T, fd int) {
+	t.Helper()
+	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	check(t, err)
+	check(t, unix.Dup3(null, fd, unix.O_CLOEXEC))
+	check(t, unix.Close(null))
+}
+
 // TestLostSocket: a socket that fails is replaced; what happened without one is told of by a full
 // reading, and later events come as before.
 func TestLostSocket(t *testing.T) {
 	l := newLab(t)
-	sockets := make(chan *nl.NetlinkSocket, 10)
-	l.host.subscribed = func(s *nl.NetlinkSocket) { sockets <- s }
+	sockets := make(chan int, 10)
+	l.host.subscribed = func(fd int) { sockets <- fd }
 	foreign := l.dummy(l.Handle, "f0")
 	events := l.watch()
 	for range 3 {
-		check(t, (<-sockets).Close())
+		spoil(t, <-sockets)
 		l.told(events, "a new subscription", true)
 		check(t, l.LinkSetMTU(foreign, 1400))
 		l.told(events, "an event behind it", false)
@@ -198,8 +206,8 @@ func TestLostSocket(t *testing.T) {
 func TestLostEventsKick(t *testing.T) {
 	l := newLab(t)
 	l.host.eventBuffer = 1
-	sockets := make(chan *nl.NetlinkSocket, 10)
-	l.host.subscribed = func(s *nl.NetlinkSocket) { sockets <- s }
+	sockets := make(chan int, 10)
+	l.host.subscribed = func(fd int) { sockets <- fd }
 	b := New(Config{Owner: owner, Tables: l.host, Now: time.Now})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -211,7 +219,7 @@ func TestLostEventsKick(t *testing.T) {
 		cancel()
 		<-ended
 	}()
-	socket := <-sockets
+	subscription := <-sockets
 	kicked := func(what string) {
 		t.Helper()
 		select {
@@ -245,7 +253,7 @@ func TestLostEventsKick(t *testing.T) {
 	}
 	kicked("a flood of events")
 	pass()
-	check(t, socket.Close())
+	spoil(t, subscription)
 	kicked("a lost subscription")
 	pass()
 }

@@ -141,10 +141,15 @@ func (a *agent) apply(doc string, args ...any) {
 // try states a document and returns what became of it.
 func (a *agent) try(doc string) *greavev1.ApplyResponse {
 	a.t.Helper()
-	r, err := a.Apply(a.t.Context(), &greavev1.ApplyRequest{
-		State: parse(a.t, doc), Mode: greavev1.ApplyMode_APPLY_MODE_REPLACE, Wait: durationpb.New(settle)})
+	return a.submit(parse(a.t, doc))
+}
+
+// submit is try for a document that is parsed.
+func (a *agent) submit(state *greavev1.HostState) *greavev1.ApplyResponse {
+	a.t.Helper()
+	r, err := a.Apply(a.t.Context(), &greavev1.ApplyRequest{State: state, Mode: greavev1.ApplyMode_APPLY_MODE_REPLACE, Wait: durationpb.New(settle)})
 	if err != nil {
-		a.t.Fatalf("apply on %s: %v\n%s", a.name, err, doc)
+		a.t.Fatalf("apply on %s: %v\n%v", a.name, err, state)
 	}
 	return r
 }
