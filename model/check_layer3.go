@@ -31,8 +31,8 @@ func (t Tunnel) checkLayer3(c *checker, path string) {
 	if t.Segment != "" {
 		c.add(path+".segment", t.Segment, ReasonConflict, "is a layer 2 network, and the tunnel carries IP packets", "leave it out, or say layer: l2")
 	}
-	if t.VLAN != 0 && t.Bridge != "" {
-		c.add(path+".vlan", fmt.Sprint(t.VLAN), ReasonConflict, "is of Ethernet frames, and the tunnel carries IP packets", "leave it out")
+	if t.VLAN.Stated() && t.Bridge != "" {
+		c.add(path+".vlan", t.VLAN.Normal().Mode.String(), ReasonConflict, "is of Ethernet frames, and the tunnel carries IP packets", "leave it out")
 	}
 	if t.VRF != "" {
 		c.deviceName(path+".vrf", t.VRF)

@@ -130,9 +130,6 @@ var notOnOVS = []refusal{
 		others: fabric(model.HostState{Vteps: []model.Vtep{{Name: "v0", Addr: addr("10.0.9.9"), Netns: "red"}}})},
 	{name: "segment MTU on OVS", reason: model.ReasonUnimplemented, path: "segments[0].mtu", edit: func(s *model.HostState) { s.Segments[0].MTU = 1400 }},
 	{name: "learning on OVS", reason: model.ReasonUnimplemented, path: "segments[0].learning", edit: func(s *model.HostState) { s.Segments[0].Learning = true }},
-	{name: "port VLAN on OVS", reason: model.ReasonUnimplemented, path: "ports[0].vlan", edit: func(s *model.HostState) {
-		s.Ports[0].Bridge, s.Ports[0].Attachments, s.Ports[0].VLAN = "br0", nil, 7
-	}},
 	{name: "port MTU on OVS", reason: model.ReasonUnimplemented, path: "ports[0].mtu", edit: func(s *model.HostState) { s.Ports[0].MTU = 1400 }},
 	{name: "VLAN attachment on OVS", reason: model.ReasonUnimplemented, path: "ports[0].attachments[0].vlan", edit: func(s *model.HostState) { s.Ports[0].Attachments[0].VLAN = 7 }},
 	{name: "bridge addresses on OVS", reason: model.ReasonUnimplemented, path: "bridges[0].addresses", edit: bridge(func(b *model.Bridge) { b.Addresses = []netip.Prefix{prefix("192.0.2.9/24")} })},
@@ -178,7 +175,7 @@ var notInKernel = []refusal{
 		s.Ports[0].Attachments = []model.Attachment{{Segment: "s1", VLAN: 7}, {Segment: "s2", VLAN: 7}}
 	}},
 	{name: "attachment VLAN 4095", reason: model.ReasonOutOfRange, path: "ports[0].attachments[0].vlan", edit: func(s *model.HostState) { s.Ports[0].Attachments[0].VLAN = 4095 }},
-	{name: "access VLAN of an overlay port", reason: model.ReasonConflict, path: "ports[0].vlan", edit: func(s *model.HostState) { s.Ports[0].VLAN = 7 }},
+	{name: "access VLAN of an overlay port", reason: model.ReasonConflict, path: "ports[0].vlan", edit: func(s *model.HostState) { s.Ports[0].VLAN.Tag = 7 }},
 	{name: "guest address that is multicast", reason: model.ReasonInvalid, path: "fdb[0].ips[0]", edit: func(s *model.HostState) { s.Fdb[0].IPs = []netip.Addr{addr("224.0.0.1")} }},
 	{name: "VTEP without endpoint", reason: model.ReasonRequired, path: "vteps[0].address", edit: func(s *model.HostState) { s.Vteps[0].Addr = netip.Addr{} }},
 	{name: "VTEP of two endpoints", reason: model.ReasonConflict, path: "vteps[0].device", edit: func(s *model.HostState) { s.Vteps[0].Device = "eth1" }},
@@ -215,7 +212,7 @@ var notInKernelL2 = []refusal{
 		t.KeyIn, t.KeyOut, t.KeyFlow = model.Opt[uint64]{}, model.Opt[uint64]{}, true
 	})},
 	{name: "tunnel on a bridge and in a segment", reason: model.ReasonConflict, path: "tunnels[0].segment", edit: tunnel(func(t *model.Tunnel) { t.Segment = "s1" })},
-	{name: "VLAN without bridge", reason: model.ReasonConflict, path: "tunnels[0].vlan", edit: alone(model.EncapGRE, func(t *model.Tunnel) { t.VLAN = 7 })},
+	{name: "VLAN without bridge", reason: model.ReasonConflict, path: "tunnels[0].vlan", edit: alone(model.EncapGRE, func(t *model.Tunnel) { t.VLAN.Tag = 7 })},
 	{name: "addresses at layer 2", reason: model.ReasonConflict, path: "tunnels[0].addresses", edit: tunnel(func(t *model.Tunnel) { t.Addresses = []netip.Prefix{prefix("192.0.2.1/30")} })},
 	{name: "routes at layer 2", reason: model.ReasonConflict, path: "tunnels[0].routes", edit: tunnel(func(t *model.Tunnel) { t.Routes = []model.Route{{Destination: prefix("198.51.100.0/24")}} })},
 	{name: "neighbours at layer 2", reason: model.ReasonConflict, path: "tunnels[0].neighbours", edit: tunnel(func(t *model.Tunnel) { t.Neighbours = make([]model.Neighbour, 1) })},
@@ -332,7 +329,7 @@ var takenInKernel = map[string]func(*model.HostState){
 	},
 	"VLANs": func(s *model.HostState) {
 		s.Ports[0].Attachments = append(s.Ports[0].Attachments, model.Attachment{Segment: "s1", VLAN: 7})
-		s.Ports = append(s.Ports, model.Port{Name: "port2", Device: "tap2", Bridge: "br0", VLAN: 4094, MTU: 1400})
+		s.Ports = append(s.Ports, model.Port{Name: "port2", Device: "tap2", Bridge: "br0", VLAN: model.VLAN{Tag: 4094}, MTU: 1400})
 	},
 	"512 peers over GRE":     members(model.MembersMaxKernel, model.EncapGRE),
 	"10000 peers over VXLAN": members(model.MembersMaxVXLAN, model.EncapVXLAN),

@@ -22,7 +22,7 @@ type OVSPort struct {
 	Bridge      string
 	Type        string // Interface.type; "" or "system", "internal", "gre", "vxlan" …
 	Options     map[string]string
-	Tag         uint32 // access VLAN; 0: none
+	VLAN        VLAN // normal
 	ExternalIDs map[string]string
 	Ofport      int // -1: the switch refused it; 0: not yet known
 	OfportAsked int

@@ -16,7 +16,7 @@ type Port struct {
 	MACs        []MAC
 	IPs         []netip.Addr // of the guest behind it, for suppression and security
 	Security    PortSecurity
-	VLAN        uint32 // access VLAN on a normal bridge, 1-4094; 0: all VLANs
+	VLAN        VLAN   // towards a bridge that switches by NORMAL
 	MTU         uint32 // of the device, 68-65535; 0: untouched
 	Adopt       bool   // take over an existing OVS port for this device
 }
@@ -80,11 +80,9 @@ func (p Port) checkAttachments(c *checker, path string) {
 		}
 		seen[a.VLAN] = true
 	}
-	switch {
-	case p.VLAN > 4094:
-		c.outOfRange(path+".vlan", uint64(p.VLAN), 1, 4094)
-	case p.VLAN != 0 && c.isOverlay(p.Bridge):
-		c.add(path+".vlan", fmt.Sprint(p.VLAN), ReasonConflict, "is of a bridge that switches by NORMAL, and this one carries segments", "say it in attachments: [{segment: NAME, vlan: VLAN}]")
+	p.VLAN.check(c, path+".vlan", c.onKernel(p.Bridge))
+	if p.VLAN.Stated() && c.isOverlay(p.Bridge) {
+		c.add(path+".vlan", p.VLAN.Normal().Mode.String(), ReasonConflict, "is of a bridge that switches by NORMAL, and this one carries segments", "say it in attachments: [{segment: NAME, vlan: VLAN}]")
 	}
 }
 
@@ -97,7 +95,6 @@ func (p Port) checkBackend(c *checker, path string) {
 		return
 	}
 	c.unbuilt(path, []unbuilt{
-		{p.VLAN != 0, ".vlan", fmt.Sprint(p.VLAN), "set the VLAN inside the guest, or use a segment for each", "", ""},
 		{p.MTU != 0, ".mtu", fmt.Sprint(p.MTU), "set it with ip link set mtu", "", ""},
 	})
 	for i, a := range p.Attachments {

@@ -70,7 +70,7 @@ type Tunnel struct {
 	Encap   Encap
 	Backend Backend
 	Bridge  string
-	VLAN    uint32 // access VLAN on the bridge, 1-4094; 0: all
+	VLAN    VLAN   // of the port on Bridge
 	Segment string // that an L2 tunnel is a member of, instead of a bridge
 
 	Vtep   string // local endpoint by name …
@@ -204,8 +204,8 @@ func (t Tunnel) checkPlace(c *checker, path string) {
 	if t.Netns != "" && (t.Bridge != "" || t.Segment != "") {
 		c.add(path+".netns", t.Netns, ReasonConflict, "takes the device away from its bridge, which is in greaved's own namespace", "leave out netns, or the bridge")
 	}
-	if t.VLAN != 0 && t.Bridge == "" {
-		c.add(path+".vlan", fmt.Sprint(t.VLAN), ReasonConflict, "is of a bridge, and the tunnel names none", "leave it out, or name a bridge")
+	if t.VLAN.Stated() && t.Bridge == "" {
+		c.add(path+".vlan", t.VLAN.Normal().Mode.String(), ReasonConflict, "is of a bridge, and the tunnel names none", "leave it out, or name a bridge")
 	}
 }
 
@@ -274,9 +274,8 @@ func (t Tunnel) checkKeys(c *checker, path string) {
 }
 
 func (t Tunnel) checkRanges(c *checker, path string) {
-	if t.VLAN > 4094 {
-		c.outOfRange(path+".vlan", uint64(t.VLAN), 1, 4094)
-	}
+	backend, _ := c.caps.Choice.Tunnel(t, c.bridges, c.segments)
+	t.VLAN.check(c, path+".vlan", backend == BackendKernel)
 	if t.TTL.Fixed.Set && (t.TTL.Fixed.V < 1 || t.TTL.Fixed.V > 255) {
 		c.outOfRange(path+".ttl.fixed", uint64(t.TTL.Fixed.V), 1, 255)
 	}

@@ -180,7 +180,7 @@ func TestOneDatabaseRefusal(t *testing.T) {
 	for i := range 40 {
 		s.Tunnels = append(s.Tunnels, model.Tunnel{Name: fmt.Sprintf("gre-%d", i), Bridge: "br0", Remote: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})})
 	}
-	s.Tunnels[17].VLAN = 5000 // the schema allows 0-4095
+	s.Tunnels[17].VLAN.Tag = 5000 // the schema allows 0-4095
 	out := r.pass(t, s, true)
 	if n := out.Notices[s.Tunnels[17].Ref()]; n.Reason != model.NoticeRefused || !strings.Contains(n.Message, "5000") || len(out.Notices) != 1 {
 		t.Errorf("notices: %v, want gre-17 refused for its VLAN", out.Notices)

@@ -108,9 +108,7 @@ func (p *pass) updateBridge(t *ovsdb.Txn, tag string, w plan.WantBridge, list []
 
 func (p *pass) insertPort(t *ovsdb.Txn, tag string, w plan.WantPort) {
 	port := ovsdb.PortRow{Name: w.Name, ExternalIDs: w.Marks}
-	if w.Tag != 0 {
-		port.Tag = ovsdb.Some(int(w.Tag))
-	}
+	insertVLAN(&port, w.VLAN)
 	iface := ovsdb.InterfaceRow{Name: w.Name, Type: w.Type, Options: w.Options, ExternalIDs: w.Marks}
 	if w.Ofport != 0 {
 		iface.OFPortRequest = ovsdb.Some(int(w.Ofport))
@@ -130,9 +128,7 @@ func (p *pass) updatePort(t *ovsdb.Txn, tag string, w plan.WantPort) {
 	ich.ExternalIDs = marks
 	t.UpdateInterface(tag, p.owned(iface.UUID, iface.Name, iface.ExternalIDs), ich)
 	pch := ovsdb.PortChange{ExternalIDs: mapDiff(w.Marks, port.ExternalIDs, false)}
-	if uint32(port.Tag.Value) != w.Tag {
-		pch.Tag = new(ovsdb.Opt[int]{Value: int(w.Tag), OK: w.Tag != 0})
-	}
+	changeVLAN(&pch, w.VLAN, port)
 	t.UpdatePort(tag, p.owned(port.UUID, port.Name, port.ExternalIDs), pch)
 }
 

@@ -61,7 +61,7 @@ func bridgeOf(b ovsdb.BridgeRow, s ovsdb.Snapshot) model.OVSBridge {
 }
 
 func portOf(p ovsdb.PortRow, bridge string, s ovsdb.Snapshot) model.OVSPort {
-	out := model.OVSPort{Name: p.Name, Bridge: bridge, Tag: uint32(p.Tag.Value), ExternalIDs: p.ExternalIDs}
+	out := model.OVSPort{Name: p.Name, Bridge: bridge, VLAN: vlanOf(p), ExternalIDs: p.ExternalIDs}
 	if len(p.Interfaces) != 1 {
 		return out // a bond: somebody else's
 	}

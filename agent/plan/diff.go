@@ -280,7 +280,7 @@ func portChanges(w WantPort, h model.OVSPort) []Change {
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		c.add(k, h.Options[k], w.Options[k])
 	}
-	c.add("tag", unset(h.Tag, fmt.Sprint(h.Tag)), unset(w.Tag, fmt.Sprint(w.Tag)))
+	c.vlan(w.VLAN, h.VLAN.Normal())
 	return c
 }
 
@@ -293,7 +293,7 @@ func portDisruption(list []Change) Disruption {
 		switch c.Field {
 		case "type":
 			return Disruptive
-		case "remote_ip", "local_ip", "key", "in_key", "out_key", "dst_port", "tag":
+		case "remote_ip", "local_ip", "key", "in_key", "out_key", "dst_port", "tag", "vlan_mode", "trunks":
 			class = Brief
 		}
 	}

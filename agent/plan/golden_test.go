@@ -88,7 +88,21 @@ var scenes = []scene{
 	{name: "nothing to do", was: tunnels()},
 	{name: "update ttl", was: tunnels(), want: tunnel(func(t *model.Tunnel) { t.TTL.Fixed = model.Some[uint32](64) })},
 	{name: "change key", was: tunnels(), want: tunnel(func(t *model.Tunnel) { t.KeyIn, t.KeyOut = model.Some[uint64](8), model.Some[uint64](9) })},
-	{name: "change remote and tag", was: tunnels(), want: tunnel(func(t *model.Tunnel) { t.Remote, t.VLAN = addr("192.0.2.8"), 30 })},
+	{name: "change remote and tag", was: tunnels(), want: tunnel(func(t *model.Tunnel) { t.Remote, t.VLAN.Tag = addr("192.0.2.8"), 30 })},
+	{name: "VLAN modes", was: tunnels(), want: func(s *model.HostState) {
+		s.Tunnels[0].VLAN = model.VLAN{Mode: model.VLANNativeTagged, Tag: 30, Trunks: []uint32{50, 40, 50}}
+		s.Ports = []model.Port{
+			{Name: "a", Device: "tap-a", Bridge: "br0", VLAN: model.VLAN{Mode: model.VLANAccess, Tag: 7}},
+			{Name: "t", Device: "tap-t", Bridge: "br0", VLAN: model.VLAN{Trunks: []uint32{7, 0}}},
+			{Name: "q", Device: "tap-q", Bridge: "br0", VLAN: model.VLAN{Mode: model.VLANTunnel, Tag: 8}},
+		}
+	}},
+	{name: "VLAN columns altered by hand", was: tunnels(), hand: row("gre-7", func(p *model.OVSPort) {
+		p.VLAN = model.VLAN{Mode: model.VLANNativeUntagged, Tag: 5, Trunks: []uint32{5, 6}}
+	})},
+	{name: "an access port that says so", was: tunnels(), hand: row("gre-7", func(p *model.OVSPort) {
+		p.VLAN = model.VLAN{Mode: model.VLANAccess, Tag: 30}
+	}), want: tunnel(func(t *model.Tunnel) { t.VLAN.Tag = 30 })},
 	{name: "change encapsulation", was: tunnels(), want: tunnel(func(t *model.Tunnel) { t.Encap = model.EncapVXLAN })},
 	{name: "options altered by hand", was: tunnels(), hand: row("gre-7", func(p *model.OVSPort) { p.Options["key"], p.Options["csum"] = "1", "true" })},
 	{name: "mark lost", was: tunnels(), hand: row("gre-7", func(p *model.OVSPort) { delete(p.ExternalIDs, model.MarkObject) })},

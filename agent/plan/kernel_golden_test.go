@@ -73,7 +73,7 @@ var kernelScenes = []kernelScene{
 		r.Owned = true
 		h.rows[r.Key] = r
 	}},
-	{name: "a VLAN on a bridge", was: tunnels(), want: tunnel(func(t *model.Tunnel) { t.VLAN = 10 })},
+	{name: "a VLAN on a bridge", was: tunnels(), want: tunnel(func(t *model.Tunnel) { t.VLAN.Tag = 10 })},
 	{name: "a foreign port keeps a bridge", was: tunnels(), hand: func(h *kernelHost) { h.device("tap9", "tun", map[string]string{rows.FieldMaster: "br0"}) },
 		want: change(func(s *model.HostState) { *s = model.HostState{} })},
 }

@@ -108,7 +108,7 @@ func spoil(t *rapid.T, h *host) {
 		case chance():
 			p.Options = merged(p.Options, map[string]string{"ttl": "7", "nonsense": "x"})
 		case chance():
-			p.Tag = 99
+			p.VLAN = model.VLAN{Mode: model.VLANNativeTagged, Tag: 99, Trunks: []uint32{1, 99}}
 		case chance():
 			p.ExternalIDs = map[string]string{model.MarkOwner: h.owner.Name, "note": "mine"}
 		}

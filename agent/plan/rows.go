@@ -21,7 +21,7 @@ type WantPort struct {
 	Bridge  string
 	Type    string            // Interface.type; "" is system
 	Options map[string]string // all options of the interface
-	Tag     uint32            // access VLAN; 0: none
+	VLAN    model.VLAN        // normal
 	Ofport  openflow.Port     // to ask for when greave creates it
 	Bound   bool              // somebody else's row: only marks are written
 	Adopt   bool
@@ -57,6 +57,7 @@ func wantPorts(r model.Resolved, b *openflow.Bindings, owner model.Owner) []Want
 	}
 	for i := range out {
 		p := &out[i]
+		p.VLAN = p.VLAN.Normal()
 		if !p.Bound {
 			p.Ofport = openflow.Port(b.Pool(openflow.PoolPorts).Get(p.Name))
 			p.Marks = marksOf(owner, p.Object)
@@ -85,7 +86,7 @@ func sharedTunnelPorts(r model.Resolved) []WantPort {
 }
 
 func attachmentPort(p model.ResolvedPort) WantPort {
-	return WantPort{Object: p.Ref(), Name: p.Device, Bridge: p.Bridge, Bound: p.Bound, Adopt: p.Adopt}
+	return WantPort{Object: p.Ref(), Name: p.Device, Bridge: p.Bridge, VLAN: p.VLAN, Bound: p.Bound, Adopt: p.Adopt}
 }
 
 // tunnelPort is an explicit tunnel as ovs-vswitchd.conf.db(5) spells it.
@@ -117,7 +118,7 @@ func tunnelPort(t model.ResolvedTunnel) WantPort {
 	if t.DstPort != 0 {
 		o["dst_port"] = fmt.Sprint(t.DstPort)
 	}
-	return WantPort{Object: t.Ref(), Name: t.Name, Bridge: t.Bridge, Type: t.Encap.String(), Options: o, Tag: t.VLAN, Adopt: t.Adopt}
+	return WantPort{Object: t.Ref(), Name: t.Name, Bridge: t.Bridge, Type: t.Encap.String(), Options: o, VLAN: t.VLAN, Adopt: t.Adopt}
 }
 
 func setOpt[T any](o map[string]string, key string, v model.Opt[T]) {

@@ -103,12 +103,12 @@ type valuer struct {
 func taggedBridges(r model.Resolved) map[string]bool {
 	out := map[string]bool{}
 	for _, p := range r.Ports {
-		if p.VLAN != 0 && r.On[p.Ref()] == model.BackendKernel {
+		if p.VLAN.Tag != 0 && r.On[p.Ref()] == model.BackendKernel {
 			out[p.Bridge] = true
 		}
 	}
 	for _, t := range r.Tunnels {
-		if t.VLAN != 0 && r.On[t.Ref()] == model.BackendKernel {
+		if t.VLAN.Tag != 0 && r.On[t.Ref()] == model.BackendKernel {
 			out[t.Bridge] = true
 		}
 	}

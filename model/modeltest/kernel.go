@@ -154,7 +154,7 @@ func (g *kernelGenerator) attachments() {
 	for _, b := range g.s.Bridges {
 		if b.Name != g.overlay && g.yes("port of a normal bridge") {
 			g.s.Ports = append(g.s.Ports, model.Port{Name: fmt.Sprintf("port%d", count), Device: fmt.Sprintf("tap%d", count), Bridge: b.Name,
-				VLAN: uint32(rapid.SampledFrom([]int{0, 1, 4094}).Draw(g.t, "port vlan"))})
+				VLAN: model.VLAN{Tag: uint32(rapid.SampledFrom([]int{0, 1, 4094}).Draw(g.t, "port vlan"))}})
 			count++
 		}
 	}
@@ -168,7 +168,7 @@ func (g *kernelGenerator) tunnels() {
 		for range g.n("bridged tunnels", 0, 2) {
 			t := g.layer2()
 			t.Bridge = b.Name
-			t.VLAN = uint32(rapid.SampledFrom([]int{0, 1, 4094}).Draw(g.t, "vlan"))
+			t.VLAN.Tag = uint32(rapid.SampledFrom([]int{0, 1, 4094}).Draw(g.t, "vlan"))
 			g.s.Tunnels = append(g.s.Tunnels, t)
 		}
 	}

@@ -153,12 +153,28 @@ func (g *generator) tunnels() {
 	}
 }
 
+// vlan draws what a port of a normal bridge of Open vSwitch says of VLANs.
+func (g *generator) vlan() model.VLAN {
+	v := model.VLAN{Mode: model.VLANMode(g.n("vlan mode", 0, int(model.VLANTunnel)))}
+	tags := []uint32{1, 30, 4094}
+	if v.Mode == 0 {
+		tags = append(tags, 0)
+	}
+	if v.Mode != model.VLANTrunk {
+		v.Tag = rapid.SampledFrom(tags).Draw(g.t, "tag")
+	}
+	if v.Mode == model.VLANTrunk || v.Mode == model.VLANNativeTagged || v.Mode == model.VLANNativeUntagged {
+		v.Trunks = rapid.SampledFrom([][]uint32{nil, {30}, {40, 0, 4094, 40}}).Draw(g.t, "trunks")
+	}
+	return v
+}
+
 func (g *generator) tunnel(i int, bridge string) model.Tunnel {
 	t := model.Tunnel{
 		Name: fmt.Sprintf("tun%d", i), Bridge: bridge,
 		Remote: netip.AddrFrom4([4]byte{10, 0, 2, byte(1 + i)}),
 		Encap:  rapid.SampledFrom([]model.Encap{0, model.EncapGRE, model.EncapVXLAN}).Draw(g.t, "tunnel encap"),
-		VLAN:   uint32(rapid.SampledFrom([]int{0, 1, 4094}).Draw(g.t, "vlan")),
+		VLAN:   g.vlan(),
 		Adopt:  g.yes("adopt tunnel"),
 	}
 	if g.yes("local") {

@@ -25,7 +25,7 @@ var sameState = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{
 // trace in the model.
 var doneAnyway = []protoreflect.FullName{
 	"greave.v1.BRIDGE_MODE_MANAGED", "greave.v1.PATH_ROLE_ACTIVE", "greave.v1.REPLICATION_MODE_HEAD_END",
-	"greave.v1.ADMIN_STATE_UP", "greave.v1.VLAN_MODE_ACCESS", "greave.v1.ERSPAN_DIRECTION_INGRESS",
+	"greave.v1.ADMIN_STATE_UP", "greave.v1.ERSPAN_DIRECTION_INGRESS",
 }
 
 // samples are values of the right form for text that has one.

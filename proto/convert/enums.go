@@ -53,6 +53,13 @@ var (
 		greavev1.Forwarding_FORWARDING_OVERLAY: model.ForwardOverlay,
 		greavev1.Forwarding_FORWARDING_NORMAL:  model.ForwardNormal,
 	}
+	vlanModes = enumMap[greavev1.VlanMode, model.VLANMode]{
+		greavev1.VlanMode_VLAN_MODE_ACCESS:          model.VLANAccess,
+		greavev1.VlanMode_VLAN_MODE_TRUNK:           model.VLANTrunk,
+		greavev1.VlanMode_VLAN_MODE_NATIVE_TAGGED:   model.VLANNativeTagged,
+		greavev1.VlanMode_VLAN_MODE_NATIVE_UNTAGGED: model.VLANNativeUntagged,
+		greavev1.VlanMode_VLAN_MODE_DOT1Q_TUNNEL:    model.VLANTunnel,
+	}
 	unknowns = enumMap[greavev1.UnknownUnicast, model.Unknown]{
 		greavev1.UnknownUnicast_UNKNOWN_UNICAST_FLOOD: model.UnknownFlood,
 		greavev1.UnknownUnicast_UNKNOWN_UNICAST_DROP:  model.UnknownDrop,

@@ -2,7 +2,6 @@ package convert
 
 import (
 	"cmp"
-	"fmt"
 
 	greavev1 "github.com/greave-sdn/greave/proto/greave/v1"
 
@@ -113,19 +112,10 @@ func opt(v *uint32) model.Opt[uint64] {
 	return model.Some(uint64(*v))
 }
 
-// vlan is the tag of an access port, 0 for a trunk of all VLANs.
-func (r *reader) vlan(path string, w *greavev1.Vlan) uint32 {
-	trunk := w.GetMode() == greavev1.VlanMode_VLAN_MODE_TRUNK
-	switch {
-	case w == nil:
-	case w.Tag == nil && w.GetMode() == greavev1.VlanMode_VLAN_MODE_ACCESS:
-		r.add(path+".tag", "", model.ReasonRequired, "an access port needs a VLAN", "add tag: 1-4094, or leave vlan out to carry all VLANs")
-	case w.Tag != nil && trunk:
-		r.add(path+".tag", fmt.Sprint(w.GetTag()), model.ReasonConflict, "is set, but a trunk has no VLAN of its own", "use mode: access, or leave tag out")
-	case w.Tag != nil && (w.GetTag() < 1 || w.GetTag() > 4094):
-		r.add(path+".tag", fmt.Sprint(w.GetTag()), model.ReasonOutOfRange, "is outside 1-4094", "use a value in that range")
-	default:
-		return w.GetTag()
+// vlan is what is said of VLANs; what goes together is the model's to judge.
+func (r *reader) vlan(path string, w *greavev1.Vlan) model.VLAN {
+	if w == nil {
+		return model.VLAN{}
 	}
-	return 0
+	return model.VLAN{Mode: vlanModes[w.GetMode()], Tag: r.nonzero(path+".tag", w.Tag, 1, 4094), Trunks: w.GetTrunks()}
 }

@@ -160,7 +160,7 @@ func anyState() *rapid.Generator[model.HostState] {
 				Addresses:  none(prefixes.Draw(t, "addresses")),
 				DatapathID: rapid.SampledFrom([]model.Opt[uint64]{{}, model.Some[uint64](1), model.Some[uint64](1<<64 - 1)}).Draw(t, "dpid")})
 			port := model.Port{Name: name.Draw(t, "port"), Bridge: maybe.Draw(t, "bridge"), Adopt: flag(), Device: maybe.Draw(t, "device"),
-				IPs: none(addrs.Draw(t, "ips")), VLAN: vlan.Draw(t, "vlan"), MTU: uint32(some()) * 700,
+				IPs: none(addrs.Draw(t, "ips")), VLAN: anyVLAN(t), MTU: uint32(some()) * 700,
 				Security: model.PortSecurity{MAC: flag(), IP: flag(), ARP: flag(), DHCPGuard: flag(), RAGuard: flag()}}
 			if port.Device == "" {
 				port.IfaceID = maybe.Draw(t, "iface")
@@ -172,7 +172,7 @@ func anyState() *rapid.Generator[model.HostState] {
 			s.Ports = append(s.Ports, port)
 			s.Fdb = append(s.Fdb, model.FdbEntry{Segment: name.Draw(t, "segment"), MAC: mac.Draw(t, "mac"), Peer: maybe.Draw(t, "peer"), IPs: none(addrs.Draw(t, "ips"))})
 			tun := model.Tunnel{Name: name.Draw(t, "tunnel"), Encap: encap.Draw(t, "encap"), Backend: backend.Draw(t, "backend"),
-				Bridge: maybe.Draw(t, "bridge"), VLAN: uint32(some()), Vtep: maybe.Draw(t, "vtep"), Peer: maybe.Draw(t, "peer"),
+				Bridge: maybe.Draw(t, "bridge"), VLAN: anyVLAN(t), Vtep: maybe.Draw(t, "vtep"), Peer: maybe.Draw(t, "peer"),
 				KeyIn: key.Draw(t, "in"), KeyOut: key.Draw(t, "out"), Checksum: flag(), Sequence: flag(),
 				TTL: inheritable.Draw(t, "ttl"), TOS: inheritable.Draw(t, "tos"), DstPort: uint32(some()) * 4000, Adopt: flag(),
 				DF: rapid.SampledFrom([]model.Opt[bool]{{}, model.Some(false), model.Some(true)}).Draw(t, "df")}
@@ -196,6 +196,12 @@ func none[T any](list []T) []T {
 		return nil
 	}
 	return list
+}
+
+func anyVLAN(t *rapid.T) model.VLAN {
+	number := rapid.SampledFrom([]uint32{0, 1, 30, 4094, 5000})
+	return model.VLAN{Mode: model.VLANMode(rapid.IntRange(0, 5).Draw(t, "vlan mode")), Tag: number.Draw(t, "tag"),
+		Trunks: none(rapid.SliceOfN(number, 0, 2).Draw(t, "trunks"))}
 }
 
 func prefixOf(addr *rapid.Generator[netip.Addr]) *rapid.Generator[netip.Prefix] {

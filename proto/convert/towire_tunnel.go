@@ -3,8 +3,6 @@ package convert
 import (
 	"net/netip"
 
-	"google.golang.org/protobuf/proto"
-
 	greavev1 "github.com/greave-sdn/greave/proto/greave/v1"
 
 	"github.com/greave-sdn/greave/model"
@@ -94,11 +92,11 @@ func erspanToWire(e model.ERSPAN) *greavev1.Erspan {
 	return w
 }
 
-func vlanToWire(tag uint32) *greavev1.Vlan {
-	if tag == 0 {
+func vlanToWire(v model.VLAN) *greavev1.Vlan {
+	if !v.Stated() {
 		return nil
 	}
-	return &greavev1.Vlan{Mode: greavev1.VlanMode_VLAN_MODE_ACCESS, Tag: proto.Uint32(tag)}
+	return &greavev1.Vlan{Mode: vlanModes.wire(v.Mode), Tag: unlessZero(v.Tag), Trunks: v.Trunks}
 }
 
 // present is an optional field whose absence the model tells from every value.

@@ -42,11 +42,6 @@ var limits = map[protoreflect.FullName]limit{
 	"greave.v1.Port.patch":     {remedy: "join the bridges by a veth pair, and name its end in device"},
 	"greave.v1.Port.addresses": {remedy: "put them on the device with ip addr add"},
 
-	"greave.v1.VLAN_MODE_NATIVE_TAGGED":   {remedy: "use access with a tag, or leave vlan out to carry all VLANs"},
-	"greave.v1.VLAN_MODE_NATIVE_UNTAGGED": {remedy: "use access with a tag, or leave vlan out to carry all VLANs"},
-	"greave.v1.VLAN_MODE_DOT1Q_TUNNEL":    {remedy: "use access with a tag, or leave vlan out to carry all VLANs"},
-	"greave.v1.Vlan.trunks":               {remedy: "leave it out: all VLANs are carried"},
-
 	"greave.v1.TunnelRemote.dns": {remedy: "state the address"},
 	"greave.v1.Tunnel.mss_clamp": {remedy: leaveOut},
 	"greave.v1.Tunnel.keepalive": {remedy: leaveOut},

@@ -12,10 +12,10 @@ import (
 func (c *compiler) taggedBridges() map[string]bool {
 	out := map[string]bool{}
 	for _, p := range c.r.Ports {
-		out[p.Bridge] = out[p.Bridge] || p.VLAN != 0
+		out[p.Bridge] = out[p.Bridge] || p.VLAN.Tag != 0
 	}
 	for _, t := range c.r.Tunnels {
-		out[t.Bridge] = out[t.Bridge] || t.VLAN != 0
+		out[t.Bridge] = out[t.Bridge] || t.VLAN.Tag != 0
 	}
 	return out
 }

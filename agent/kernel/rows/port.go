@@ -13,7 +13,7 @@ func (c *compiler) port(p model.ResolvedPort) {
 	}
 	if len(p.Attachments) == 0 {
 		fields := portFields(p.Bridge)
-		c.vlans(fields, p.Bridge, p.VLAN)
+		c.vlans(fields, p.Bridge, p.VLAN.Tag)
 		bound(fields)
 		return
 	}

@@ -33,7 +33,7 @@ func (c *compiler) tunnel(t model.ResolvedTunnel) {
 	default:
 		maps.Copy(fields, portFields(t.Bridge))
 		fields[FieldAddrGen] = "none"
-		c.vlans(fields, t.Bridge, t.VLAN)
+		c.vlans(fields, t.Bridge, t.VLAN.Tag)
 	}
 	if t.Bridge == "" && t.Segment == "" && t.Layer == model.LayerL2 {
 		fields[FieldMaster] = ""
