@@ -36,6 +36,14 @@ func inner(p lab.OuterPacket) frame {
 	if p.Proto == 17 && p.VNI == nil && len(b) >= 8 { // VXLAN on another port than its own
 		b = b[8:]
 	}
+	switch p.GREProtocol {
+	case 0x0800: // layer 3
+		b = append(append(make([]byte, 12), 8, 0), b...)
+	case 0x88be: // ERSPAN type II
+		b = b[min(8, len(b)):]
+	case 0x22eb: // ERSPAN type III
+		b = b[min(12, len(b)):]
+	}
 	if len(b) < 14 {
 		return frame{echo: 255}
 	}

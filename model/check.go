@@ -111,6 +111,8 @@ func Validate(s HostState, by Others, host string, caps Capabilities) error {
 	c.tunnels(&s, by, &union)
 	c.ownAddresses(&s, &union)
 	c.underlays(&s, &union)
+	c.oneOfASlot(&s, &union)
+	c.layer3Bridges(&s, &union)
 	c.danglers(by)
 	if len(c.errs) == 0 {
 		return nil

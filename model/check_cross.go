@@ -138,14 +138,17 @@ func (c *checker) memberships(s, union *HostState) {
 	}
 }
 
+// floodMax is the most members of a segment, as the longest copy bounds them.
 func floodMax(g Segment, members []string, peers map[string]Peer) int {
 	most := FloodMax
 	for _, m := range members {
-		switch cmp.Or(peers[m].Encap, g.Encap) {
-		case EncapVXLAN:
-			most = min(most, FloodMaxVXLAN)
-		case EncapGeneve:
-			most = min(most, FloodMaxGeneve)
+		kind := ovsKinds[cmp.Or(peers[m].Encap, g.Encap)]
+		for _, w := range peers[m].Paths {
+			if w.Remote.Is6() {
+				most = min(most, kind.flood6)
+			} else {
+				most = min(most, kind.flood4)
+			}
 		}
 	}
 	return most

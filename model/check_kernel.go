@@ -165,7 +165,6 @@ func (c *checker) underlays(s, union *HostState) {
 // ovsUnderlays refuses, where they are stated or else where they are used, the
 // underlays that Open vSwitch objects do not work over yet.
 func (c *checker) ovsUnderlays(union *HostState, paths map[Ref]string, ovs map[Ref]Ref) {
-	const message, remedy = "is not IPv4; an IPv6 underlay is not supported on Open vSwitch yet", "use an IPv4 address"
 	refuse := func(stated bool, of Ref, field, value, message, remedy string) {
 		by, used := ovs[of]
 		at := paths[of] + field
@@ -177,14 +176,8 @@ func (c *checker) ovsUnderlays(union *HostState, paths map[Ref]string, ovs map[R
 		}
 	}
 	for _, v := range union.Vteps {
-		refuse(v.Addr.Is6(), v.Ref(), ".address", v.Addr.String(), message, remedy)
 		refuse(v.VRF != "", v.Ref(), ".vrf", v.VRF, "is not supported on Open vSwitch yet", "leave it out")
 		refuse(v.Netns != "", v.Ref(), ".netns", v.Netns, "is not supported on Open vSwitch yet", "leave it out")
-	}
-	for _, p := range union.Peers {
-		for i, w := range p.Paths {
-			refuse(w.Remote.Is6(), p.Ref(), index(".paths", i)+".remote", w.Remote.String(), message, remedy)
-		}
 	}
 }
 

@@ -102,7 +102,19 @@ var unguarded = []refusal{
 
 // What Open vSwitch does not do, or not yet.
 var notOnOVS = []refusal{
-	{name: "layer 3 on an OVS bridge", reason: model.ReasonUnimplemented, path: "tunnels[0].layer", edit: tunnel(func(t *model.Tunnel) { t.Layer = model.LayerL3 })},
+	{name: "layer 3 on an OVS bridge without a receiver", reason: model.ReasonRequired, path: "tunnels[0]", edit: tunnel(func(t *model.Tunnel) { t.Layer = model.LayerL3 })},
+	{name: "layer 3 on an OVS bridge with two receivers", reason: model.ReasonRequired, path: "tunnels[0]", edit: onLayer3(func(s *model.HostState) {
+		s.Ports = append(s.Ports, model.Port{Name: "vm2", Device: "vm2", Bridge: "br0", MACs: []model.MAC{{2, 2}}})
+	})},
+	{name: "two tunnels of layer 3 on an OVS bridge", reason: model.ReasonConflict, path: "tunnels[1].bridge", edit: onLayer3(func(s *model.HostState) {
+		s.Tunnels = append(s.Tunnels, model.Tunnel{Name: "zz", Layer: model.LayerL3, Bridge: "br0", Remote: addr("10.0.0.99")})
+	})},
+	{name: "address of a layer 3 tunnel on an OVS bridge", reason: model.ReasonUnsupported, path: "tunnels[0].addresses", edit: onLayer3(func(s *model.HostState) {
+		s.Tunnels[0].Addresses = []netip.Prefix{netip.MustParsePrefix("10.9.0.1/30")}
+	})},
+	{name: "layer 3 over IPv6 on the kernel datapath", reason: model.ReasonUnsupported, path: "tunnels[0].layer", edit: onLayer3(func(s *model.HostState) {
+		s.Bridges[0].Datapath, s.Tunnels[0].Remote = model.DatapathSystem, addr("2001:db8::1")
+	}), caps: model.Capabilities{OVS: true, SystemDatapath: true}},
 	{name: "ERSPAN on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].encap", edit: encapsulated(model.EncapERSPAN, func(*model.Tunnel) {})},
 	{name: "tunnel in a segment on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].segment", edit: tunnel(func(t *model.Tunnel) { t.Bridge, t.Segment = "", "s1" })},
 	{name: "flow remote on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].remote.flow", edit: tunnel(func(t *model.Tunnel) { t.Remote, t.Far = netip.Addr{}, model.FarFlow })},
@@ -119,9 +131,6 @@ var notOnOVS = []refusal{
 	{name: "tunnel down on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].admin", edit: tunnel(func(t *model.Tunnel) { t.Down = true })},
 	{name: "VRF at layer 2", reason: model.ReasonConflict, path: "tunnels[0].vrf", edit: tunnel(func(t *model.Tunnel) { t.VRF = "red" })},
 	{name: "namespace of a tunnel on a bridge", reason: model.ReasonConflict, path: "tunnels[0].netns", edit: tunnel(func(t *model.Tunnel) { t.Netns = "red" })},
-	{name: "IPv6 VTEP on OVS", reason: model.ReasonUnimplemented, path: "vteps[0].address", edit: func(s *model.HostState) {
-		s.Vteps[0].Addr, s.Peers[0].Paths[0].Remote = addr("2001:db8::1"), addr("2001:db8::2")
-	}},
 	{name: "VTEP in a VRF on OVS", reason: model.ReasonUnimplemented, path: "vteps[0].vrf", edit: func(s *model.HostState) { s.Vteps[0].VRF = "red" }},
 	{name: "VTEP in a namespace on OVS", reason: model.ReasonUnimplemented, path: "vteps[0].netns", edit: func(s *model.HostState) { s.Vteps[0].Netns = "red" }},
 	{name: "another source's VTEP in a namespace on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0]", edit: func(s *model.HostState) {

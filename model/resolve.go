@@ -57,6 +57,8 @@ type ResolvedTunnel struct {
 	UnderVRF, UnderNetns  string // of its VTEP
 	UnderlayMTU           int    // 0: not known
 	Loops                 bool   // the way to its far end leads through itself
+	Receiver              string // device that gets the packets of an L3 tunnel of Open vSwitch …
+	ReceiverMAC           MAC    // … and its address
 }
 
 // Resolved is the desired state with the host's facts filled in. What lacks a

@@ -232,21 +232,27 @@ func (r *Resolved) tunnels(s HostState, f Facts) {
 			datapaths[b.Name] = b.Datapath
 		}
 	}
+	_, late := slots(inUserspace(&s, peers, func(b string) Datapath { return datapaths[b] }))
 	for _, t := range s.Tunnels {
 		if r.away(t.Ref(), f) {
 			continue
 		}
+		if other, taken := late[t.Ref()]; taken {
+			r.Blocked[t.Ref()] = Notice{Reason: NoticeConflict, Message: slotMessage(t.Encap, other) + "; " + slotRemedy, On: []Ref{other.ref}}
+			continue
+		}
 		// Only now is the datapath known, if Open vSwitch was away when the
 		// document was accepted.
-		if beyond := t.beyond(datapaths[t.Bridge]); len(beyond) > 0 {
+		_, remote := t.Ends(vteps, peers)
+		if beyond := t.beyond(datapaths[t.Bridge], remote); len(beyond) > 0 {
 			r.Blocked[t.Ref()] = Notice{Reason: ReasonUnsupported, Message: strings.TrimPrefix(beyond[0].Error(), ".")}
 			continue
 		}
-		r.tunnel(t, f, vteps, peers)
+		r.tunnel(t, s, f, vteps, peers)
 	}
 }
 
-func (r *Resolved) tunnel(t Tunnel, f Facts, vteps map[string]Vtep, peers map[string]Peer) {
+func (r *Resolved) tunnel(t Tunnel, s HostState, f Facts, vteps map[string]Vtep, peers map[string]Peer) {
 	from, remote := t.Ends(vteps, peers)
 	out := ResolvedTunnel{Tunnel: t, LocalAddr: from, RemoteAddr: remote}
 	if v, ok := t.vtep(vteps, peers); ok {
@@ -261,6 +267,9 @@ func (r *Resolved) tunnel(t Tunnel, f Facts, vteps map[string]Vtep, peers map[st
 			return
 		}
 		out.LocalAddr, out.UnderVRF, out.UnderNetns = addr, v.VRF, v.Netns
+	}
+	if t.Layer == LayerL3 && t.Bridge != "" && r.On[t.Ref()] == BackendOVS && !r.hand(&out, &s) {
+		return
 	}
 	way, routed := f.Ways[t.ask(vteps, peers)]
 	out.UnderlayMTU = way.MTU

@@ -68,6 +68,11 @@ const (
 	FloodMaxVXLAN  = 720
 	FloodMaxGeneve = 720
 	FloodPortsMax  = 500
+
+	// Over IPv6, where a copy has 24 bytes more.
+	FloodMaxIPv6       = 600
+	FloodMaxVXLANIPv6  = 550
+	FloodMaxGeneveIPv6 = 550
 )
 
 // Ref implements Object.

@@ -177,6 +177,9 @@ func (t Tunnel) check(c *checker, path string) {
 		t.checkKernel(c, path)
 	} else {
 		t.checkOVS(c, path)
+		if t.Layer == LayerL3 {
+			t.checkOVSLayer3(c, path)
+		}
 	}
 }
 
@@ -359,9 +362,9 @@ func (u UDPEncap) check(c *checker, path string) {
 // checkOVS refuses what Open vSwitch cannot do, or what is not built there.
 func (t Tunnel) checkOVS(c *checker, path string) {
 	const noMTU = "set the MTU of the guests; greave mtu computes it"
+	_, built := ovsKinds[t.Encap]
 	c.unbuilt(path, []unbuilt{
-		{t.Layer == LayerL3, ".layer", "l3", "use a tunnel without a bridge, a device of the kernel, or layer: l2", "", ""},
-		{t.Encap == EncapERSPAN, ".encap", "erspan", "use gre, vxlan or geneve", "", ""},
+		{!built, ".encap", t.Encap.String(), "use gre, vxlan or geneve", "", ""},
 		{t.Segment != "", ".segment", t.Segment, "use bridge, or make the far end a peer", "", ""},
 		{t.Far == FarFlow, ".remote.flow", "true", "state the address, or use a segment with peers", "", ""},
 		{t.Device != "", ".device", t.Device, "leave it out", "", ""},
@@ -378,36 +381,7 @@ func (t Tunnel) checkOVS(c *checker, path string) {
 		{t.VRF != "", ".vrf", t.VRF, "leave it out", "", ""},
 		{t.Netns != "", ".netns", t.Netns, "leave it out", "", ""},
 	})
-	v6 := func(field string, a netip.Addr) {
-		if a.IsValid() && !a.Is4() {
-			c.add(path+field, a.String(), ReasonUnimplemented, "is not IPv4; an IPv6 underlay is not supported on Open vSwitch yet", "use an IPv4 address")
-		}
-	}
-	v6(".remote.address", t.Remote)
-	v6(".local.address", t.Local)
-	for _, e := range t.beyond(c.datapath(t.Bridge)) {
+	for _, e := range t.beyond(c.datapath(t.Bridge), t.outer(c)) {
 		c.add(path+e.Path, e.Value, e.Reason, e.Message, e.Remedy)
 	}
-}
-
-// beyond lists the options of a GRE tunnel that a datapath cannot carry. Paths
-// start at the tunnel. A datapath that is not known refuses nothing.
-func (t Tunnel) beyond(d Datapath) []FieldError {
-	var out []FieldError
-	add := func(path, message, remedy string) {
-		out = append(out, FieldError{path, "true", ReasonUnsupported, message, remedy})
-	}
-	if t.Encap != EncapGRE {
-		return nil
-	}
-	if t.Checksum && t.Sequence && d == DatapathNetdev {
-		add(".sequence.out", "loses all traffic beside checksum.out on the userspace datapath: OVS computes the checksum before it writes the number", "keep one of them")
-	}
-	if t.Checksum && d == DatapathSystem {
-		add(".checksum.out", "loses all traffic on the kernel datapath: Linux drops GRE packets with a checksum there", "leave it out, or use a netdev bridge")
-	}
-	if t.Sequence && d == DatapathSystem {
-		add(".sequence.out", "has no effect on the kernel datapath, which sends no sequence numbers", "leave it out, or use a netdev bridge")
-	}
-	return out
 }

@@ -1,8 +1,6 @@
 package openflow
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 
 	"github.com/greave-sdn/greave/model"
@@ -22,12 +20,6 @@ type Programs struct {
 	Used    Names
 }
 
-// TunnelPort is the name of the one flow-based port of an encapsulation.
-func TunnelPort(e model.Encap) string {
-	sum := sha256.Sum256([]byte("flow-based tunnel port\x00" + e.String()))
-	return "gs-" + hex.EncodeToString(sum[:5])
-}
-
 // Compile turns a resolved state into the programs of its bridges. ofport gives
 // the OpenFlow port of an OVS port by name, 0 when it has none: what needs that
 // port is left out. It is deterministic for one r, one b and one ofport. The
@@ -37,7 +29,7 @@ func Compile(r model.Resolved, b *Bindings, owner model.Owner, ofport func(strin
 		numbers: numbers{b: b, used: Names{}},
 		r:       r, owner: owner, ofport: ofport,
 		out:     map[string]*Program{},
-		buckets: map[string][]Bucket{},
+		buckets: map[string][]Bucket{}, datapath: Overlay(r).Datapath, carriers: Carriers(r),
 	}
 	c.localBuckets()
 	for _, br := range r.Bridges {
@@ -61,6 +53,9 @@ func Compile(r model.Resolved, b *Bindings, owner model.Owner, ofport func(strin
 	for _, e := range r.Fdb {
 		c.fdb(e, segments[e.Segment])
 	}
+	for _, t := range r.Tunnels {
+		c.layer3(t)
+	}
 	return Programs{c.out, c.used}, c.err
 }
 
@@ -83,6 +78,9 @@ type compiler struct {
 	overlay string              // the overlay bridge: OVS has one flow-based port per encapsulation, so there is one
 	buckets map[string][]Bucket // of the local ports of each segment
 	stated  map[stated]MAC      // who has which address; zero: more than one
+
+	datapath model.Datapath // of the overlay bridge
+	carriers []Carrier
 }
 
 // localBuckets walks the ports once, for all segments.

@@ -2,8 +2,6 @@ package openflow
 
 import (
 	"cmp"
-	"maps"
-	"slices"
 
 	"github.com/greave-sdn/greave/model"
 )
@@ -47,21 +45,11 @@ func (c *compiler) bridge(b model.Bridge) {
 	c.securityTables(w)
 	c.replyTables(w)
 	w.flow(TablePath, prioGuard, fromTunnel(Match{})) // split horizon: drop
-	for _, e := range Encaps(c.r) {
-		if port := c.ofport(TunnelPort(e)); port != 0 {
+	for _, carrier := range c.carriers {
+		if port := c.ofport(carrier.Port()); port != 0 {
 			w.flow(TableClassify, prioRule, Match{InPort: port}, SetReg(RegFlags, FlagFromTunnel), Resubmit{TableTunnelSource})
 		}
 	}
-}
-
-// Encaps lists the encapsulations that a resolved state's hops use, in order:
-// each needs its flow-based port on the overlay bridge.
-func Encaps(r model.Resolved) []model.Encap {
-	seen := map[model.Encap]bool{}
-	for h := range r.Hops {
-		seen[h.Encap] = true
-	}
-	return slices.Sorted(maps.Keys(seen))
 }
 
 func compareHops(a, b model.Hop) int {

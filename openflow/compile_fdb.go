@@ -5,7 +5,7 @@ import "github.com/greave-sdn/greave/model"
 // fdb writes a static address behind a peer.
 func (c *compiler) fdb(e model.ResolvedFdb, s model.ResolvedSegment) {
 	bridge := s.Bridge
-	if bridge == "" || bridge != c.overlay || c.ofport(TunnelPort(e.Hop.Encap)) == 0 {
+	if bridge == "" || bridge != c.overlay || !c.leads(e.Hop) {
 		return
 	}
 	w := c.writer(bridge, e.Ref())

@@ -1,6 +1,10 @@
 package openflow
 
-import "github.com/greave-sdn/greave/model"
+import (
+	"slices"
+
+	"github.com/greave-sdn/greave/model"
+)
 
 // segment writes the keys under which a segment's packets arrive, and where its
 // broadcasts go: local ports first, so that they never starve when the switch
@@ -11,8 +15,8 @@ func (c *compiler) segment(s model.ResolvedSegment) {
 	}
 	w := c.writer(s.Bridge, s.Ref())
 	id := c.numbers.segment(s.Name)
-	for _, e := range s.Encaps {
-		if port := c.ofport(TunnelPort(e)); port != 0 {
+	for _, carrier := range c.carriers {
+		if port := c.ofport(carrier.Port()); port != 0 && slices.Contains(s.Encaps, carrier.Encap) {
 			w.flow(TableTunnelKey, prioRule, Match{InPort: port, TunID: Exact64(s.Key)},
 				SetReg(RegSegment, id), Resubmit{TableLearn})
 		}
@@ -20,7 +24,7 @@ func (c *compiler) segment(s model.ResolvedSegment) {
 	local := Group{ID: c.group("local", s.Name), Type: GroupAll, Buckets: c.buckets[s.Name]}
 	flood := Group{ID: c.group("flood", s.Name), Type: GroupAll, Buckets: []Bucket{{Then: ToGroup{local.ID}}}}
 	for _, h := range s.Hops {
-		if c.ofport(TunnelPort(h.Encap)) == 0 {
+		if !c.leads(h) {
 			continue
 		}
 		peer := c.peer(h)

@@ -235,7 +235,7 @@ func share(w *world, a, b model.Ref) bool {
 // and the rest forwards on.
 func TestCompileWithoutPorts(t *testing.T) {
 	w := resolve(example())
-	delete(w.ports, openflow.TunnelPort(model.EncapVXLAN))
+	delete(w.ports, openflow.Carrier{Type: "vxlan"}.Port())
 	delete(w.ports, "tap-blue")
 	w.compile(t.Fatalf)
 	all := w.byObject()

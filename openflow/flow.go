@@ -104,6 +104,7 @@ const (
 	FieldICMPv6Type
 	FieldNDReserved    // R, S and O of an advertisement, from the top bit on (RFC 4861 §4.4)
 	FieldNDOptionsType // 1: source, 2: target link-layer address
+	FieldEthDst        // Value is the 48 bits of a MAC
 )
 
 type (
@@ -132,6 +133,9 @@ func (ToGroup) action()  {}
 func (Output) action()   {}
 func (Normal) action()   {}
 func (Opaque) action()   {}
+
+// SetEth writes a MAC to FieldEthSrc or FieldEthDst.
+func SetEth(f Field, m MAC) SetField { return SetField{Field: f, Value: macBits(m)} }
 
 // SetReg writes v to register n.
 func SetReg(n int, v uint32) SetField { return SetField{Field: FieldReg0 + Field(n), Value: uint64(v)} }

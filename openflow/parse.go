@@ -190,7 +190,7 @@ func parseSet(s string) Action {
 			continue
 		}
 		set := SetField{Field: Field(f)}
-		if set.Field == FieldEthSrc {
+		if set.Field.ofMAC() {
 			var m MAC
 			ok = parseMAC(&m, val)
 			set.Value = macBits(m)

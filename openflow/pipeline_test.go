@@ -136,9 +136,9 @@ func (p *packet) set(f openflow.SetField) {
 		p.regs[f.Field] = uint32(f.Value)
 	case f.Field == openflow.FieldTunID:
 		p.tunID = f.Value
-	case f.Field == openflow.FieldTunSrc:
+	case f.Field == openflow.FieldTunSrc || f.Field == openflow.FieldTunIPv6Src:
 		p.tunSrc = f.Addr
-	case f.Field == openflow.FieldTunDst:
+	case f.Field == openflow.FieldTunDst || f.Field == openflow.FieldTunIPv6Dst:
 		p.tunDst = f.Addr
 	case f.Field == openflow.FieldInPort:
 		p.in = 0
@@ -181,8 +181,8 @@ func resolve(s model.HostState) world {
 	w := world{s: model.Union(model.Normalize(s, model.HostState{})), b: openflow.NewBindings(), ports: map[string]openflow.Port{}}
 	w.r = model.Resolve(w.s, modeltest.Facts(w.s))
 	next := openflow.Port(openflow.OfportMin)
-	for _, e := range []model.Encap{model.EncapGRE, model.EncapVXLAN} {
-		w.ports[openflow.TunnelPort(e)] = next
+	for _, kind := range []string{"gre", "vxlan"} {
+		w.ports[openflow.Carrier{Type: kind}.Port()] = next
 		next++
 	}
 	for _, p := range w.r.Ports {
@@ -221,7 +221,9 @@ func (w *world) sw(fatalf func(string, ...any)) *sw {
 	return newSwitch(fatalf, w.p, w.tunnelPort(model.EncapGRE), w.tunnelPort(model.EncapVXLAN))
 }
 
-func (w *world) tunnelPort(e model.Encap) openflow.Port { return w.ports[openflow.TunnelPort(e)] }
+func (w *world) tunnelPort(e model.Encap) openflow.Port {
+	return w.ports[openflow.Carrier{Type: e.String()}.Port()]
+}
 
 // local lists the ports of a segment but one.
 func (w *world) local(segment string, but openflow.Port) []copyOut {

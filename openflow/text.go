@@ -195,7 +195,7 @@ var fieldNames = [...]string{
 	FieldTunID: "tun_id", FieldTunSrc: "tun_src", FieldTunDst: "tun_dst",
 	FieldTunIPv6Src: "tun_ipv6_src", FieldTunIPv6Dst: "tun_ipv6_dst",
 	FieldEthSrc: "eth_src", FieldInPort: "in_port", FieldARPOp: "arp_op", FieldICMPv6Type: "icmpv6_type",
-	FieldNDReserved: "nd_reserved", FieldNDOptionsType: "nd_options_type",
+	FieldNDReserved: "nd_reserved", FieldNDOptionsType: "nd_options_type", FieldEthDst: "eth_dst",
 }
 
 // String is the name OVS gives the field.
@@ -211,7 +211,7 @@ func appendSet(dst []byte, s SetField) []byte {
 	switch {
 	case s.Addr.IsValid():
 		dst = s.Addr.AppendTo(dst)
-	case s.Field == FieldEthSrc:
+	case s.Field.ofMAC():
 		dst = appendMAC(dst, macOf(s.Value))
 	case s.Field > FieldEthSrc:
 		dst = strconv.AppendUint(dst, s.Value, 10)
@@ -280,6 +280,9 @@ func appendMAC(dst []byte, m MAC) []byte {
 	}
 	return dst
 }
+
+// ofMAC tells whether the field holds an Ethernet address.
+func (f Field) ofMAC() bool { return f == FieldEthSrc || f == FieldEthDst }
 
 // macOf and macBits are a MAC as the 48 bits of a number, and back.
 func macOf(v uint64) (m MAC) {

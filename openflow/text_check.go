@@ -182,7 +182,7 @@ func (s SetField) check() error {
 		ok = s.Value == 0 && s.Addr.Is4()
 	case s.Field == FieldTunIPv6Src || s.Field == FieldTunIPv6Dst:
 		ok = s.Value == 0 && plainIPv6(s.Addr)
-	case s.Field <= FieldNDOptionsType:
+	case s.Field <= FieldEthDst:
 		ok = !s.Addr.IsValid() && s.Value <= fieldMax[s.Field]
 	}
 	if !ok {
@@ -193,7 +193,7 @@ func (s SetField) check() error {
 
 // fieldMax is the largest value of the fields above the tunnel's.
 var fieldMax = map[Field]uint64{
-	FieldEthSrc: 1<<48 - 1, FieldInPort: 0, FieldARPOp: 1<<8 - 1, FieldICMPv6Type: 1<<8 - 1, FieldNDReserved: 1<<32 - 1, FieldNDOptionsType: 1<<8 - 1,
+	FieldEthSrc: 1<<48 - 1, FieldInPort: 0, FieldARPOp: 1<<8 - 1, FieldICMPv6Type: 1<<8 - 1, FieldNDReserved: 1<<32 - 1, FieldNDOptionsType: 1<<8 - 1, FieldEthDst: 1<<48 - 1,
 }
 
 // actionSize is the number of bytes of an action in OpenFlow 1.5.

@@ -54,8 +54,8 @@ func (d *differ) onBridge(bridge string, seen map[model.Ref]bool) {
 // throughPort adds the segments with members behind a shared tunnel port.
 func (d *differ) throughPort(port string, seen map[model.Ref]bool) {
 	for _, s := range d.Want.Segments {
-		for _, e := range s.Encaps {
-			if openflow.TunnelPort(e) == port {
+		for _, c := range openflow.Carriers(d.Want) {
+			if c.Port() == port && slices.Contains(s.Encaps, c.Encap) {
 				seen[s.Ref()] = true
 			}
 		}

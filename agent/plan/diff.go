@@ -86,7 +86,7 @@ func (d *differ) takeBridges(list []WantBridge) map[string]WantBridge {
 // takePorts drops ports whose name belongs to somebody else, or whose bridge
 // is missing.
 func (d *differ) takePorts(list []WantPort, bridges map[string]WantBridge) map[string]WantPort {
-	out, twins := map[string]WantPort{}, d.foreignTunnels()
+	out, twins, slots := map[string]WantPort{}, d.foreignTunnels(), d.foreignSlots()
 	for _, p := range list {
 		have, exists := d.Have.Ports[p.Name]
 		_, bridge := d.Have.Bridges[p.Name]
@@ -110,17 +110,13 @@ func (d *differ) takePorts(list []WantPort, bridges map[string]WantBridge) map[s
 				"OVS port %s of somebody else has the same type and endpoints as %s; Open vSwitch takes only one: remove it, or change the tunnel", twin, p.Name)}
 			continue
 		}
+		if n := slotTaken(p, bridges[p.Bridge].Datapath, slots); n.Reason != "" {
+			d.plan.Notices[p.Object] = n
+			continue
+		}
 		out[p.Name] = p
 	}
 	return out
-}
-
-// tunnelID is what Open vSwitch tells tunnels apart by, with its defaults
-// (ovs-vswitchd.conf.db(5), Tunnel Options).
-type tunnelID struct{ kind, remote, local, key, port string }
-
-func idOf(kind string, o map[string]string) tunnelID {
-	return tunnelID{kind, o["remote_ip"], o["local_ip"], inKey(o), dstPort(kind, o)}
 }
 
 // foreignTunnels indexes the tunnels of others for which the switch refuses a
@@ -138,17 +134,6 @@ func (d *differ) foreignTunnels() map[tunnelID]string {
 		}
 	}
 	return out
-}
-
-func inKey(o map[string]string) string { return cmp.Or(o["in_key"], o["key"], "0") }
-
-func dstPort(kind string, o map[string]string) string {
-	for _, e := range []model.Encap{model.EncapVXLAN, model.EncapGeneve} {
-		if kind == e.String() {
-			return cmp.Or(o["dst_port"], fmt.Sprint(e.UDPPort()))
-		}
-	}
-	return o["dst_port"]
 }
 
 func (d *differ) conflict(ref model.Ref, what, name string) {

@@ -103,12 +103,7 @@ func (d *differ) dependants(bridges map[string]WantBridge, ofport func(string) o
 			d.plan.Notices[ref] = model.Notice{Reason: model.NoticeBlockedOn, Message: "waits for " + on.String(), On: []model.Ref{on}}
 		}
 	}
-	var overlay model.Ref
-	for _, b := range d.Want.Bridges {
-		if b.Forwarding == model.ForwardOverlay {
-			overlay = b.Ref()
-		}
-	}
+	overlay := openflow.Overlay(d.Want).Ref()
 	_, taken := bridges[overlay.Name]
 	ready := taken && !d.failed(overlay)
 	for _, s := range d.Want.Segments {
@@ -116,8 +111,12 @@ func (d *differ) dependants(bridges map[string]WantBridge, ofport func(string) o
 			wait(s.Ref(), overlay)
 		}
 	}
-	for h := range d.Want.Hops {
-		if !ready || ofport(openflow.TunnelPort(h.Encap)) == 0 && !d.Predict {
+	datapath := openflow.Overlay(d.Want).Datapath
+	absent := func(h model.Hop, p model.ResolvedPath) bool {
+		return ofport(openflow.CarrierOf(datapath, h.Encap, p.Remote).Port()) == 0 && !d.Predict
+	}
+	for h, paths := range d.Want.Hops {
+		if !ready || slices.ContainsFunc(paths, func(p model.ResolvedPath) bool { return absent(h, p) }) {
 			wait(model.Ref{Kind: model.KindPeer, Name: h.Peer}, overlay)
 		}
 	}

@@ -52,8 +52,12 @@ func wantPorts(r model.Resolved, b *openflow.Bindings, owner model.Owner) []Want
 	for _, p := range r.Ports {
 		out = append(out, attachmentPort(p))
 	}
+	datapaths := map[string]model.Datapath{}
+	for _, b := range r.Bridges {
+		datapaths[b.Name] = b.Datapath
+	}
 	for _, t := range r.Tunnels {
-		out = append(out, tunnelPort(t))
+		out = append(out, tunnelPort(t, datapaths[t.Bridge]))
 	}
 	for i := range out {
 		p := &out[i]
@@ -74,12 +78,10 @@ func sharedTunnelPorts(r model.Resolved) []WantPort {
 		if b.Forwarding != model.ForwardOverlay {
 			continue
 		}
-		for _, e := range openflow.Encaps(r) {
+		for _, c := range openflow.Carriers(r) {
 			options := map[string]string{"local_ip": "flow", "remote_ip": "flow", "key": "flow"}
-			if port := e.UDPPort(); port != 0 {
-				options["dst_port"] = fmt.Sprint(port)
-			}
-			out = append(out, WantPort{Object: b.Ref(), Name: openflow.TunnelPort(e), Bridge: b.Name, Type: e.String(), Options: options})
+			setNum(options, "dst_port", c.Encap.UDPPort())
+			out = append(out, WantPort{Object: b.Ref(), Name: c.Port(), Bridge: b.Name, Type: c.Type, Options: options})
 		}
 	}
 	return out
@@ -87,42 +89,4 @@ func sharedTunnelPorts(r model.Resolved) []WantPort {
 
 func attachmentPort(p model.ResolvedPort) WantPort {
 	return WantPort{Object: p.Ref(), Name: p.Device, Bridge: p.Bridge, VLAN: p.VLAN, Bound: p.Bound, Adopt: p.Adopt}
-}
-
-// tunnelPort is an explicit tunnel as ovs-vswitchd.conf.db(5) spells it.
-func tunnelPort(t model.ResolvedTunnel) WantPort {
-	o := map[string]string{"remote_ip": t.RemoteAddr.String()}
-	if t.LocalAddr.IsValid() {
-		o["local_ip"] = t.LocalAddr.String()
-	}
-	switch {
-	case t.KeyIn.Set && t.KeyIn == t.KeyOut:
-		o["key"] = fmt.Sprint(t.KeyIn.V)
-	default:
-		setOpt(o, "in_key", t.KeyIn)
-		setOpt(o, "out_key", t.KeyOut)
-	}
-	if t.Checksum {
-		o["csum"] = "true"
-	}
-	if t.Sequence {
-		o["seq"] = "true"
-	}
-	if s := t.TTL.String(); s != "" {
-		o["ttl"] = s
-	}
-	if s := t.TOS.String(); s != "" {
-		o["tos"] = s
-	}
-	setOpt(o, "df_default", t.DF)
-	if t.DstPort != 0 {
-		o["dst_port"] = fmt.Sprint(t.DstPort)
-	}
-	return WantPort{Object: t.Ref(), Name: t.Name, Bridge: t.Bridge, Type: t.Encap.String(), Options: o, VLAN: t.VLAN, Adopt: t.Adopt}
-}
-
-func setOpt[T any](o map[string]string, key string, v model.Opt[T]) {
-	if v.Set {
-		o[key] = fmt.Sprint(v.V)
-	}
 }

@@ -1,8 +1,6 @@
 package reconcile
 
 import (
-	"slices"
-
 	"github.com/greave-sdn/greave/model"
 	"github.com/greave-sdn/greave/openflow"
 )
@@ -12,11 +10,11 @@ import (
 // its bridge tells VLANs apart. Values hold of those what the rows use and no more: else an object
 // would count as asked for anew with each change of another, and no repair of it be told.
 
-// bridgeValue: the shared tunnel ports of an OVS bridge come with the encapsulations in use.
+// bridgeValue: the shared tunnel ports of an OVS bridge come with the encapsulations and address families in use.
 type bridgeValue struct {
 	model.Bridge
-	encaps []model.Encap
-	tagged bool
+	carriers []openflow.Carrier
+	tagged   bool
 }
 
 type portValue struct {
@@ -77,12 +75,12 @@ func valuesOf(d desired, r model.Resolved) map[model.Ref]any {
 	}
 	v := valuer{r: r, tagged: taggedBridges(r), segments: map[string]*segmentPart{}}
 	v.overlay(out)
-	var encaps []model.Encap
+	var carriers []openflow.Carrier
 	if len(r.Bridges) > 0 {
-		encaps = slices.Sorted(slices.Values(openflow.Encaps(r)))
+		carriers = openflow.Carriers(r)
 	}
 	for _, b := range r.Bridges {
-		out[b.Ref()] = bridgeValue{b, encaps, v.tagged[b.Name]}
+		out[b.Ref()] = bridgeValue{b, carriers, v.tagged[b.Name]}
 	}
 	for _, p := range r.Ports {
 		out[p.Ref()] = v.port(p)

@@ -223,8 +223,8 @@ func (v *view) peer(name string) *greavev1.ObservedPeer {
 	for _, h := range v.hops[name] {
 		id, _ := v.bind.Pool(openflow.PoolPeers).Lookup(h.String())
 		p.Id = uint32(id)
-		port := v.Facts.OVS.Ports[openflow.TunnelPort(h.Encap)]
 		for _, w := range v.want.Hops[h] {
+			port := v.Facts.OVS.Ports[openflow.CarrierOf(openflow.Overlay(v.want).Datapath, h.Encap, w.Remote).Port()]
 			p.Paths = append(p.Paths, &greavev1.ObservedPath{
 				Local: w.Local.String(), Remote: w.Remote.String(), Device: port.Name, Ofport: int32(port.Ofport),
 				Selected: true, Up: carries(port), UnderlayMtu: v.underlayMTU(w.Local), Mtu: v.innerMTU(h.Encap, w.Local),

@@ -63,13 +63,20 @@ func (g *generator) bridges() {
 func (g *generator) underlay() {
 	vteps := g.n("vteps", 1, 2)
 	for i := range vteps {
-		g.s.Vteps = append(g.s.Vteps, model.Vtep{Name: fmt.Sprintf("v%d", i), Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + i)})})
+		v := model.Vtep{Name: fmt.Sprintf("v%d", i), Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + i)})}
+		if i > 0 && g.yes("IPv6") {
+			v.Addr = host6(0, 1+i)
+		}
+		g.s.Vteps = append(g.s.Vteps, v)
 	}
 	for i := range g.n("peers", 0, 5) {
 		p := model.Peer{Name: fmt.Sprintf("host-%d.example", i)}
 		w := model.Path{Remote: netip.AddrFrom4([4]byte{10, 0, 1, byte(1 + i)})}
 		if vteps > 1 || g.yes("vtep stated") {
-			w.Vtep = g.s.Vteps[g.n("vtep", 0, vteps-1)].Name
+			v := g.s.Vteps[g.n("vtep", 0, vteps-1)]
+			if w.Vtep = v.Name; v.Addr.Is6() {
+				w.Remote = host6(1, 1+i)
+			}
 		}
 		p.Paths = []model.Path{w}
 		p.Encap = rapid.SampledFrom([]model.Encap{0, 0, model.EncapGRE, model.EncapVXLAN}).Draw(g.t, "peer encap")
@@ -177,7 +184,9 @@ func (g *generator) tunnel(i int, bridge string) model.Tunnel {
 		VLAN:   g.vlan(),
 		Adopt:  g.yes("adopt tunnel"),
 	}
-	if g.yes("local") {
+	if g.yes("over IPv6") {
+		t.Remote = host6(2, 1+i)
+	} else if g.yes("local") {
 		t.Vtep = g.s.Vteps[0].Name
 	}
 	if t.Encap == model.EncapVXLAN || g.yes("keyed") {
@@ -198,7 +207,7 @@ func (g *generator) tunnel(i int, bridge string) model.Tunnel {
 		t.TOS.Fixed = model.Some(uint32(4 * g.n("dscp", 0, 63)))
 	}
 	if g.yes("df") {
-		t.DF = model.Some(g.yes("df value"))
+		t.DF = model.Some(t.Remote.Is6() || g.yes("df value"))
 	}
 	return t
 }

@@ -59,7 +59,7 @@ func hardware(t *rapid.T) openflow.Hardware {
 
 // fieldMask are the values that the fields above the tunnel's may have.
 var fieldMask = map[openflow.Field]uint64{
-	openflow.FieldEthSrc: 1<<48 - 1, openflow.FieldInPort: 0, openflow.FieldARPOp: 1<<8 - 1,
+	openflow.FieldEthSrc: 1<<48 - 1, openflow.FieldEthDst: 1<<48 - 1, openflow.FieldInPort: 0, openflow.FieldARPOp: 1<<8 - 1,
 	openflow.FieldICMPv6Type: 255, openflow.FieldNDReserved: 1<<32 - 1, openflow.FieldNDOptionsType: 255,
 }
 
