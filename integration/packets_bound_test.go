@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -21,13 +22,17 @@ import (
 
 // crowd is a segment with n members that do not exist: the underlay has a route
 // to them and no more.
-func crowd(self *lab.Host, encap string, n int) string {
+func crowd(self *lab.Host, encap string, v6 bool, n int) string {
 	var b strings.Builder
-	b.WriteString(vtepOf(self))
+	vtep, member := self.VTEP, "198.18.%d.%d"
+	if v6 {
+		vtep, member = self.VTEP6, "'2001:db8:2::%d:%d'"
+	}
+	fmt.Fprintf(&b, "vteps: [{name: v, address: '%s'}]\n", vtep)
 	fmt.Fprintf(&b, "segments: [{name: red, key: 100, encap: %s}]\n", encap)
 	b.WriteString("ports:\n- {name: g1, device: g1, attachments: [{segment: red}]}\n- {name: g2, device: g2, attachments: [{segment: red}]}\npeers:\n")
 	for i := range n {
-		fmt.Fprintf(&b, "- {name: m%d, paths: [{remote: 198.18.%d.%d}], segments: [red]}\n", i, i/250, 1+i%250)
+		fmt.Fprintf(&b, "- {name: m%d, paths: [{remote: "+member+"}], segments: [red]}\n", i, 1+i/250, 1+i%250)
 	}
 	return b.String()
 }
@@ -37,20 +42,30 @@ func crowd(self *lab.Host, encap string, n int) string {
 // switch drops what is beyond its own bound in silence, so that bound is
 // measured: it must not be below what is accepted.
 func TestL4FloodBound(t *testing.T) {
-	l := lab.ForTest(t, lab.Options{})
+	l := lab.ForTest(t, lab.Options{IPv6: true})
 	h1 := l.Hosts[0]
 	if err := h1.StartGreaved(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := h1.Exec(t.Context(), "ip", "route", "add", "198.18.0.0/15", "via", l.Hosts[1].VTEP.String(), "dev", "br-phy"); err != nil {
-		t.Fatal(err)
+	for net, via := range map[string]netip.Addr{"198.18.0.0/15": l.Hosts[1].VTEP, "2001:db8:2::/48": l.Hosts[1].VTEP6} {
+		if _, _, err := h1.Exec(t.Context(), "ip", "route", "add", net, "via", via.String(), "dev", "br-phy"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	g1 := guest(t, h1, "g1", guestCIDR(1), guestMAC(1), 0)
 	guest(t, h1, "g2", guestCIDR(2), guestMAC(2), 0)
-	for encap, bound := range map[string]int{"gre": model.FloodMax, "vxlan": model.FloodMaxVXLAN, "geneve": model.FloodMaxGeneve} {
-		t.Run(encap, func(t *testing.T) {
-			apply(t, h1, crowd(h1, encap, bound))
-			_, err := dial(t, h1).Validate(t.Context(), &greavev1.ValidateRequest{State: parse(t, crowd(h1, encap, bound+1))})
+	for _, c := range []struct {
+		name, encap string
+		v6          bool
+		bound       int
+	}{
+		{"gre", "gre", false, model.FloodMax}, {"vxlan", "vxlan", false, model.FloodMaxVXLAN}, {"geneve", "geneve", false, model.FloodMaxGeneve},
+		{"gre over IPv6", "gre", true, model.FloodMaxIPv6}, {"vxlan over IPv6", "vxlan", true, model.FloodMaxVXLANIPv6}, {"geneve over IPv6", "geneve", true, model.FloodMaxGeneveIPv6},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bound := c.bound
+			apply(t, h1, crowd(h1, c.encap, c.v6, bound))
+			_, err := dial(t, h1).Validate(t.Context(), &greavev1.ValidateRequest{State: parse(t, crowd(h1, c.encap, c.v6, bound+1))})
 			if status.Code(err) != codes.InvalidArgument {
 				t.Errorf("%d members: %v", bound+1, err)
 			}
@@ -58,7 +73,7 @@ func TestL4FloodBound(t *testing.T) {
 				t.Errorf("a broadcast reaches %d of %d members, the luckiest %d times", len(got), bound, slices.Max(append(got, 0)))
 			}
 			most := switchBound(t, h1, g1, bound)
-			t.Logf("the switch sends at most %d copies over %s", most, encap)
+			t.Logf("the switch sends at most %d copies of %s", most, c.name)
 			if most < bound+50 { // room for local ports
 				t.Errorf("the switch sends %d copies, %d members are accepted", most, bound)
 			}
@@ -67,7 +82,7 @@ func TestL4FloodBound(t *testing.T) {
 }
 
 // outerTo is the destination of a frame to a member, as tcpdump prints it.
-var outerTo = regexp.MustCompile(`IP 192\.0\.2\.1(?:\.\d+)? > (198\.18\.\d+\.\d+)[.:]`)
+var outerTo = regexp.MustCompile(`IP6? (?:192\.0\.2\.1|2001:db8::1)(?:\.\d+)? > (198\.18\.\d+\.\d+|2001:db8:2::\d+:\d+)[.:]`)
 
 // floodTo broadcasts once and returns the copies that each member was sent. The
 // local port must have one too. A burst of 800 frames needs a capture of short
@@ -83,7 +98,7 @@ func floodTo(t *testing.T, h *lab.Host, from *lab.Guest) []int {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		text, _, _ = h.Exec(t.Context(), "timeout", "-s", "INT", "2", "sh", "-c", // that it was stopped is no error
-			"exec tcpdump -n -s 128 -B 16384 -i eth0 'dst net 198.18.0.0/15' 2> "+told)
+			"exec tcpdump -n -s 128 -B 16384 -i eth0 'dst net 198.18.0.0/15 or ip6 dst net 2001:db8:2::/48' 2> "+told)
 	})
 	eventually(t, settle, "tcpdump listens", func() bool {
 		b, _ := os.ReadFile(told)

@@ -6,7 +6,7 @@ import "net/netip"
 // userspace datapath gets every packet of the protocol, and takes it for its own.
 const protocol47 = "IP protocol 47"
 
-// GRE. A copy of a broadcast has 76 bytes of actions over IPv4 and 100 over IPv6.
+// GRE. A copy of a broadcast has 76 bytes of actions over IPv4 and 96 over IPv6.
 var _ = registerOVS(ovsKind{
 	encap: EncapGRE, slot: protocol47, overIPv6: "ip6gre", flood4: FloodMax, flood6: FloodMaxIPv6,
 	cannot: []ovsLimit{

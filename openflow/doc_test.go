@@ -24,7 +24,7 @@ func TestPipelineDocument(t *testing.T) {
 	text := string(old)
 	for name, part := range map[string]string{
 		"tables": tablesText(&w), "registers": registersText(t, &w), "kinds": kindsText(), "groups": groupsText(t, &w),
-		"program": programText(&w), "floodmax": fmt.Sprint(model.FloodMax), "floodmaxvxlan": fmt.Sprint(model.FloodMaxVXLAN),
+		"program": programText(&w), "floodmax": floodMaxText(),
 	} {
 		begin, end := "<!-- begin "+name+", generated -->", "<!-- end "+name+" -->"
 		head, rest, ok := strings.Cut(text, begin)
@@ -109,6 +109,11 @@ func registersText(t *testing.T, w *world) string {
 		fmt.Fprintf(&b, "| reg%d | %s | %s | %s |\n", n, what, list(written[n]), list(read[n]))
 	}
 	return b.String()
+}
+
+func floodMaxText() string {
+	return fmt.Sprintf("\n| members | over IPv4 | over IPv6 |\n|---|--:|--:|\n| GRE | %d | %d |\n| VXLAN | %d | %d |\n| Geneve | %d | %d |\n",
+		model.FloodMax, model.FloodMaxIPv6, model.FloodMaxVXLAN, model.FloodMaxVXLANIPv6, model.FloodMaxGeneve, model.FloodMaxGeneveIPv6)
 }
 
 func kindsText() string {
