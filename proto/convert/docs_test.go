@@ -46,7 +46,7 @@ A second path to a peer is refused as UNIMPLEMENTED too, and shows in no table.
 
 A bridge says where what is on it is built: its tunnels, segments and ports. ` + "`backend: auto`" + ` is Open vSwitch where it runs, else the kernel, and never moves a bridge that is built. A tunnel without bridge and segment is a device of the kernel. What the one backend cannot do is refused as UNSUPPORTED, by its path and with the reason; what it could and does not yet do, as UNIMPLEMENTED.
 
-On Open vSwitch these are UNIMPLEMENTED: ` + "`vrf` and `netns`" + ` of a VTEP that is used there; ` + "`mtu` and `learning`" + ` of a segment; ` + "`mtu`" + ` of a port, and a VLAN of an attachment; ` + "`addresses`" + ` of a bridge; and of a tunnel ` + "`segment`, `device`, `ignore_df`, `fwmark`, `encap_limit`, `gbp`, `mtu`, `multicast: false`, `admin: down`, `vrf` and `netns`" + `. UNSUPPORTED are ` + "`checksum.in`, `sequence.in`, `udp_encap`" + ` and the remote ` + "`any`" + `.
+On Open vSwitch these are UNIMPLEMENTED: ` + "`vrf` and `netns`" + ` of a VTEP that is used there; ` + "`mtu` and `learning`" + ` of a segment; ` + "`mtu`" + ` of a port, and a VLAN of an attachment; ` + "`addresses`" + ` of a bridge; and of a tunnel ` + "ERSPAN, `segment`, `device`, `ignore_df`, `fwmark`, `encap_limit`, `gbp`, `mtu`, `multicast: false`, `admin: down`, `vrf` and `netns`" + `. UNSUPPORTED are ` + "`checksum.in`, `sequence.in`, `udp_encap`" + ` and the remote ` + "`any`" + `.
 
 In the kernel ` + "`security`" + ` of a port is UNIMPLEMENTED, and these are UNSUPPORTED: ` + "`iface_id`" + ` ports; VLAN modes but access and a trunk of all; ` + "`datapath`, `protocols`, `fail_mode: secure` and `datapath_id`" + ` of a bridge; a layer 3 tunnel on a bridge; and what the fields of [Tunnel](#tunnel) say of GRE over IPv6, Geneve, and the remotes ` + "`any` and `flow`" + `.
 `
@@ -76,7 +76,7 @@ tunnels:
 		"ports[0].mtu", "ports[1].attachments[0].vlan",
 		"tunnels[0].device", "tunnels[0].ignore_df", "tunnels[0].fwmark", "tunnels[0].encap_limit",
 		"tunnels[0].mtu", "tunnels[0].multicast", "tunnels[0].admin", "tunnels[0].netns",
-		"tunnels[1].vrf", "tunnels[3].gbp", "tunnels[3].segment"} {
+		"tunnels[1].vrf", "tunnels[2].encap", "tunnels[3].gbp", "tunnels[3].segment"} {
 		if !slices.ContainsFunc(errs, func(e model.FieldError) bool { return e.Path == path && e.Reason == model.ReasonUnimplemented }) {
 			t.Errorf("%s is not refused as unimplemented: %v", path, errs)
 		}
