@@ -62,6 +62,8 @@ type Device struct {
 	Table  int          // routing table of a VRF device
 	Addrs  []string     // without prefix length
 	Global []netip.Addr // those of global scope that are not deprecated, in the kernel's order
+	Tunnel DeviceTunnel // of a tunnel device
+	Marked bool         // its alias says that a greaved made it
 }
 
 // WayAsk asks for the route to an underlay address.

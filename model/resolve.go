@@ -186,6 +186,7 @@ func Resolve(s HostState, f Facts) Resolved {
 	r.ports(s, f)
 	r.segments(s, f)
 	r.tunnels(s, f)
+	r.stolen(f)
 	r.underlay(s, f)
 	return r
 }

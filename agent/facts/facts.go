@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -131,6 +132,7 @@ func (h *Host) Devices(context.Context) (map[string]model.Device, error) {
 		if d.Kind = l.Type(); d.Kind == "device" {
 			d.Kind = ""
 		}
+		d.Tunnel, d.Marked = tunnelOf(l), strings.HasPrefix(at.Alias, aliasMark)
 		if vrf, ok := l.(*netlink.Vrf); ok {
 			d.Table = int(vrf.Table)
 		}

@@ -148,6 +148,10 @@ func (f *fake) Explain(ctx context.Context, r *greavev1.ExplainRequest) (*greave
 	return answer(ctx, f, "Explain", r, &greavev1.ExplainResponse{})
 }
 
+func (f *fake) GetCapabilities(ctx context.Context, r *greavev1.GetCapabilitiesRequest) (*greavev1.GetCapabilitiesResponse, error) {
+	return answer(ctx, f, "GetCapabilities", r, &greavev1.GetCapabilitiesResponse{})
+}
+
 func (f *fake) Get(ctx context.Context, r *greavev1.GetRequest) (*greavev1.GetResponse, error) {
 	return answer(ctx, f, "Get", r, &greavev1.GetResponse{})
 }

@@ -840,7 +840,7 @@ var File_greave_v1_state_service_proto protoreflect.FileDescriptor
 
 const file_greave_v1_state_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgreave/v1/state_service.proto\x12\tgreave.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15greave/v1/encap.proto\x1a\x16greave/v1/status.proto\"\f\n" +
+	"\x1dgreave/v1/state_service.proto\x12\tgreave.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1agreave/v1/capability.proto\x1a\x15greave/v1/encap.proto\x1a\x16greave/v1/status.proto\"\f\n" +
 	"\n" +
 	"GetRequest\"<\n" +
 	"\vGetResponse\x12-\n" +
@@ -906,11 +906,12 @@ const file_greave_v1_state_service_proto_rawDesc = "" +
 	"\x10EVENT_TYPE_ADDED\x10\x01\x12\x17\n" +
 	"\x13EVENT_TYPE_MODIFIED\x10\x02\x12\x16\n" +
 	"\x12EVENT_TYPE_REMOVED\x10\x03\x12\x15\n" +
-	"\x11EVENT_TYPE_SYNCED\x10\x042\xbb\x01\n" +
+	"\x11EVENT_TYPE_SYNCED\x10\x042\x95\x02\n" +
 	"\fStateService\x124\n" +
 	"\x03Get\x12\x15.greave.v1.GetRequest\x1a\x16.greave.v1.GetResponse\x127\n" +
 	"\x04List\x12\x16.greave.v1.ListRequest\x1a\x17.greave.v1.ListResponse\x12<\n" +
-	"\x05Watch\x12\x17.greave.v1.WatchRequest\x1a\x18.greave.v1.WatchResponse0\x01B7Z5github.com/greave-sdn/greave/proto/greave/v1;greavev1b\x06proto3"
+	"\x05Watch\x12\x17.greave.v1.WatchRequest\x1a\x18.greave.v1.WatchResponse0\x01\x12X\n" +
+	"\x0fGetCapabilities\x12!.greave.v1.GetCapabilitiesRequest\x1a\".greave.v1.GetCapabilitiesResponseB7Z5github.com/greave-sdn/greave/proto/greave/v1;greavev1b\x06proto3"
 
 var (
 	file_greave_v1_state_service_proto_rawDescOnce sync.Once
@@ -927,23 +928,25 @@ func file_greave_v1_state_service_proto_rawDescGZIP() []byte {
 var file_greave_v1_state_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_greave_v1_state_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_greave_v1_state_service_proto_goTypes = []any{
-	(OvsState)(0),                 // 0: greave.v1.OvsState
-	(EventType)(0),                // 1: greave.v1.EventType
-	(*GetRequest)(nil),            // 2: greave.v1.GetRequest
-	(*GetResponse)(nil),           // 3: greave.v1.GetResponse
-	(*HostStatus)(nil),            // 4: greave.v1.HostStatus
-	(*OvsStatus)(nil),             // 5: greave.v1.OvsStatus
-	(*SourceStatus)(nil),          // 6: greave.v1.SourceStatus
-	(*StateCount)(nil),            // 7: greave.v1.StateCount
-	(*ListRequest)(nil),           // 8: greave.v1.ListRequest
-	(*ListResponse)(nil),          // 9: greave.v1.ListResponse
-	(*WatchRequest)(nil),          // 10: greave.v1.WatchRequest
-	(*WatchResponse)(nil),         // 11: greave.v1.WatchResponse
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*Condition)(nil),             // 13: greave.v1.Condition
-	(ResourceState)(0),            // 14: greave.v1.ResourceState
-	(ObjectKind)(0),               // 15: greave.v1.ObjectKind
-	(*Object)(nil),                // 16: greave.v1.Object
+	(OvsState)(0),                   // 0: greave.v1.OvsState
+	(EventType)(0),                  // 1: greave.v1.EventType
+	(*GetRequest)(nil),              // 2: greave.v1.GetRequest
+	(*GetResponse)(nil),             // 3: greave.v1.GetResponse
+	(*HostStatus)(nil),              // 4: greave.v1.HostStatus
+	(*OvsStatus)(nil),               // 5: greave.v1.OvsStatus
+	(*SourceStatus)(nil),            // 6: greave.v1.SourceStatus
+	(*StateCount)(nil),              // 7: greave.v1.StateCount
+	(*ListRequest)(nil),             // 8: greave.v1.ListRequest
+	(*ListResponse)(nil),            // 9: greave.v1.ListResponse
+	(*WatchRequest)(nil),            // 10: greave.v1.WatchRequest
+	(*WatchResponse)(nil),           // 11: greave.v1.WatchResponse
+	(*timestamppb.Timestamp)(nil),   // 12: google.protobuf.Timestamp
+	(*Condition)(nil),               // 13: greave.v1.Condition
+	(ResourceState)(0),              // 14: greave.v1.ResourceState
+	(ObjectKind)(0),                 // 15: greave.v1.ObjectKind
+	(*Object)(nil),                  // 16: greave.v1.Object
+	(*GetCapabilitiesRequest)(nil),  // 17: greave.v1.GetCapabilitiesRequest
+	(*GetCapabilitiesResponse)(nil), // 18: greave.v1.GetCapabilitiesResponse
 }
 var file_greave_v1_state_service_proto_depIdxs = []int32{
 	4,  // 0: greave.v1.GetResponse.status:type_name -> greave.v1.HostStatus
@@ -965,11 +968,13 @@ var file_greave_v1_state_service_proto_depIdxs = []int32{
 	2,  // 16: greave.v1.StateService.Get:input_type -> greave.v1.GetRequest
 	8,  // 17: greave.v1.StateService.List:input_type -> greave.v1.ListRequest
 	10, // 18: greave.v1.StateService.Watch:input_type -> greave.v1.WatchRequest
-	3,  // 19: greave.v1.StateService.Get:output_type -> greave.v1.GetResponse
-	9,  // 20: greave.v1.StateService.List:output_type -> greave.v1.ListResponse
-	11, // 21: greave.v1.StateService.Watch:output_type -> greave.v1.WatchResponse
-	19, // [19:22] is the sub-list for method output_type
-	16, // [16:19] is the sub-list for method input_type
+	17, // 19: greave.v1.StateService.GetCapabilities:input_type -> greave.v1.GetCapabilitiesRequest
+	3,  // 20: greave.v1.StateService.Get:output_type -> greave.v1.GetResponse
+	9,  // 21: greave.v1.StateService.List:output_type -> greave.v1.ListResponse
+	11, // 22: greave.v1.StateService.Watch:output_type -> greave.v1.WatchResponse
+	18, // 23: greave.v1.StateService.GetCapabilities:output_type -> greave.v1.GetCapabilitiesResponse
+	20, // [20:24] is the sub-list for method output_type
+	16, // [16:20] is the sub-list for method input_type
 	16, // [16:16] is the sub-list for extension type_name
 	16, // [16:16] is the sub-list for extension extendee
 	0,  // [0:16] is the sub-list for field type_name
@@ -980,6 +985,7 @@ func file_greave_v1_state_service_proto_init() {
 	if File_greave_v1_state_service_proto != nil {
 		return
 	}
+	file_greave_v1_capability_proto_init()
 	file_greave_v1_encap_proto_init()
 	file_greave_v1_status_proto_init()
 	type x struct{}

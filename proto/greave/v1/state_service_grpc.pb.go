@@ -19,9 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	StateService_Get_FullMethodName   = "/greave.v1.StateService/Get"
-	StateService_List_FullMethodName  = "/greave.v1.StateService/List"
-	StateService_Watch_FullMethodName = "/greave.v1.StateService/Watch"
+	StateService_Get_FullMethodName             = "/greave.v1.StateService/Get"
+	StateService_List_FullMethodName            = "/greave.v1.StateService/List"
+	StateService_Watch_FullMethodName           = "/greave.v1.StateService/Watch"
+	StateService_GetCapabilities_FullMethodName = "/greave.v1.StateService/GetCapabilities"
 )
 
 // StateServiceClient is the client API for StateService service.
@@ -37,6 +38,9 @@ type StateServiceClient interface {
 	// Watch streams the objects as they are, then SYNCED, then changes. A slow
 	// reader gets the last state of each object, not every one between.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
+	// GetCapabilities tells which tunnels and options each dataplane carries, with
+	// the reason where it does not, and which dataplanes this host has.
+	GetCapabilities(ctx context.Context, in *GetCapabilitiesRequest, opts ...grpc.CallOption) (*GetCapabilitiesResponse, error)
 }
 
 type stateServiceClient struct {
@@ -86,6 +90,16 @@ func (c *stateServiceClient) Watch(ctx context.Context, in *WatchRequest, opts .
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type StateService_WatchClient = grpc.ServerStreamingClient[WatchResponse]
 
+func (c *stateServiceClient) GetCapabilities(ctx context.Context, in *GetCapabilitiesRequest, opts ...grpc.CallOption) (*GetCapabilitiesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetCapabilitiesResponse)
+	err := c.cc.Invoke(ctx, StateService_GetCapabilities_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // StateServiceServer is the server API for StateService service.
 // All implementations must embed UnimplementedStateServiceServer
 // for forward compatibility.
@@ -99,6 +113,9 @@ type StateServiceServer interface {
 	// Watch streams the objects as they are, then SYNCED, then changes. A slow
 	// reader gets the last state of each object, not every one between.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
+	// GetCapabilities tells which tunnels and options each dataplane carries, with
+	// the reason where it does not, and which dataplanes this host has.
+	GetCapabilities(context.Context, *GetCapabilitiesRequest) (*GetCapabilitiesResponse, error)
 	mustEmbedUnimplementedStateServiceServer()
 }
 
@@ -117,6 +134,9 @@ func (UnimplementedStateServiceServer) List(context.Context, *ListRequest) (*Lis
 }
 func (UnimplementedStateServiceServer) Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
+}
+func (UnimplementedStateServiceServer) GetCapabilities(context.Context, *GetCapabilitiesRequest) (*GetCapabilitiesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCapabilities not implemented")
 }
 func (UnimplementedStateServiceServer) mustEmbedUnimplementedStateServiceServer() {}
 func (UnimplementedStateServiceServer) testEmbeddedByValue()                      {}
@@ -186,6 +206,24 @@ func _StateService_Watch_Handler(srv interface{}, stream grpc.ServerStream) erro
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type StateService_WatchServer = grpc.ServerStreamingServer[WatchResponse]
 
+func _StateService_GetCapabilities_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCapabilitiesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StateServiceServer).GetCapabilities(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StateService_GetCapabilities_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StateServiceServer).GetCapabilities(ctx, req.(*GetCapabilitiesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // StateService_ServiceDesc is the grpc.ServiceDesc for StateService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -200,6 +238,10 @@ var StateService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "List",
 			Handler:    _StateService_List_Handler,
+		},
+		{
+			MethodName: "GetCapabilities",
+			Handler:    _StateService_GetCapabilities_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
