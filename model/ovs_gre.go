@@ -29,10 +29,10 @@ var _ = registerOVS(ovsKind{
 			remedy:  "leave it out, or use a netdev bridge",
 		},
 		{
-			on: DatapathSystem, stated: func(t Tunnel, outer netip.Addr) bool { return t.Layer == LayerL3 && outer.Is6() },
+			on: DatapathSystem, stated: func(t Tunnel, _ netip.Addr) bool { return t.Layer == LayerL3 },
 			field: ".layer", value: "l3",
-			message: "cannot be over IPv6 on the kernel datapath, whose ip6gre ports take Ethernet frames only",
-			remedy:  "use an IPv4 underlay, a netdev bridge, or a tunnel without a bridge, a device of the kernel",
+			message: "loses packets on the kernel datapath, whose one device for GRE stays of the layer that was first, and over IPv6 is of layer 2 only",
+			remedy:  "use a netdev bridge, or a tunnel without a bridge, a device of the kernel",
 		},
 		noFragments,
 	},

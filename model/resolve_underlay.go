@@ -244,7 +244,11 @@ func (r *Resolved) tunnels(s HostState, f Facts) {
 		// Only now is the datapath known, if Open vSwitch was away when the
 		// document was accepted.
 		_, remote := t.Ends(vteps, peers)
-		if beyond := t.beyond(datapaths[t.Bridge], remote); len(beyond) > 0 {
+		var beyond []FieldError
+		if d, ovs := datapaths[t.Bridge]; ovs {
+			beyond = t.beyond(d, remote)
+		}
+		if len(beyond) > 0 {
 			r.Blocked[t.Ref()] = Notice{Reason: ReasonUnsupported, Message: strings.TrimPrefix(beyond[0].Error(), ".")}
 			continue
 		}

@@ -90,11 +90,19 @@ func (c *compiler) replyTables(w writer) {
 		SetField{Field: FieldARPOp, Value: ARPReply},
 		Move{PartARPSHA, PartARPTHA}, Move{PartEthSrc, PartARPSHA},
 		Move{PartARPTPA, PartOut}, Move{PartARPSPA, PartARPTPA}, Move{PartOut, PartARPSPA}}, back...)...)
+	if c.directsND() {
+		return
+	}
 	w.flow(TableAnswer, prioRule, icmpv6(NDAdvert), append([]Action{
 		SetField{Field: FieldNDReserved, Value: ndSolicitedOverride},
 		SetField{Field: FieldNDOptionsType, Value: ndTargetOption},
 		Move{PartEthSrc, PartNDTLL}}, back...)...)
 }
+
+// directsND tells that a solicitation is not answered but sent to the one whom it
+// asks for: the kernel's datapath writes neither the flags nor the option's type
+// of an advertisement, and ovs-vswitchd refuses a flow that would.
+func (c *compiler) directsND() bool { return c.datapath == model.DatapathSystem }
 
 // answers writes, for the addresses of one object in one segment, the questions
 // from local ports that are answered with its MAC.
@@ -113,6 +121,10 @@ func (c *compiler) answers(w writer, s model.ResolvedSegment, mac MAC, ips []net
 		if ip.Is6() {
 			m.EthDst = groupBit // a unicast one asks whether the guest is alive: it says so itself
 			m.EthType, m.Upper = EtherIPv6, Upper{Proto: ProtoICMPv6, ICMPType: NDSolicit, NDTarget: ip}
+			if c.directsND() { // IPv6 multicast to a unicast MAC is RFC 6085
+				w.flow(TableReply, prioRule, fromLocal(m), SetField{Field: FieldEthDst, Value: macBits(mac)}, Resubmit{TableL2})
+				continue
+			}
 			w.flow(TableReply, prioRule, fromLocal(m), append(back,
 				Move{PartIPv6Src, PartIPv6Dst}, Move{PartNDTarget, PartIPv6Src},
 				SetField{Field: FieldICMPv6Type, Value: NDAdvert}, Resubmit{TableAnswer})...)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/greave-sdn/greave/model/mtu"
@@ -31,7 +32,7 @@ var cases = []testCase{
 	{"segment: frames that are not IP", "segments", allEncaps, func(s *scene) { notIP(s, "red") }},
 	{"segment: largest packet to the byte", "segments", allEncaps, func(s *scene) { largest(s, "red") }},
 	{"segment: ARP answered locally", "quiet", allEncaps, answered},
-	{"segment: ND answered locally", "quiet six", allEncaps, answered6},
+	{"segment: ND not flooded", "quiet six", allEncaps, answered6},
 	{"segment: another key dropped", "strange", allEncaps, func(s *scene) { anotherKey(s, "strange") }},
 
 	{"tunnel: both ways, with its addresses and key", "tunnel", allEncaps, bothWays},
@@ -209,13 +210,19 @@ func answered(s *scene) {
 	})
 }
 
-// answered6 does the same by neighbour discovery. The answer is solicited and overrides.
+// answered6 does the same by neighbour discovery. The answer is solicited and overrides. Over Open
+// vSwitch's kernel datapath the guest asked for gets the question instead, sent to its MAC alone.
 func answered6(s *scene) {
 	s.pairs("six", func(from, to *end) {
 		own, target := guestIP6(from.host), guestIP6(to.host)
 		t := target.As16()
 		group := netip.AddrFrom16([16]byte{0: 0xff, 1: 0x02, 11: 1, 12: 0xff, 13: t[13], 14: t[14], 15: t[15]}) // RFC 4291 §2.7.1
 		request := ethernet(mac{0x33, 0x33, 0xff, t[13], t[14], t[15]}, from.mac, 0, etherIPv6, nd(135, own, group, 0, target, 1, from.mac))
+		if s.hosts[from.host].Kind == OVSSystem {
+			direct := slices.Concat(to.mac[:], request[6:])
+			s.directed(from, to, request, direct)
+			return
+		}
 		s.answered(from, request, nd(136, target, own, 0x60000000, target, 2, to.mac))
 	})
 }
@@ -237,6 +244,27 @@ func (s *scene) answered(from *end, request, reply []byte) {
 		}
 	}
 	s.wire(from.host, request[14:], 0)
+}
+
+// directed demands that a question comes to one guest alone, addressed to it.
+func (s *scene) directed(from, to *end, request, arrives []byte) {
+	s.listen(true)
+	s.ok(from.send(request))
+	for limit := time.Now().Add(patience); len(to.received(arrives)) == 0 && time.Now().Before(limit); time.Sleep(tick) {
+		s.listen(false)
+	}
+	time.Sleep(settle)
+	s.listen(false)
+	for _, e := range s.others(from) {
+		want := 0
+		if e == to {
+			want = 1
+		}
+		if n, direct := len(e.received(request[14:])), len(e.received(arrives)); n != want || direct != want {
+			s.t.Errorf("%s heard %d requests of %s, %d of them to its MAC, want %d", e.Name, n, from.Name, direct, want)
+		}
+	}
+	s.wire(from.host, request[14:], 1)
 }
 
 // anotherKey demands that what a host sends comes to the others and goes no further.

@@ -41,6 +41,7 @@ var Columns = []Column{
 // Host is one machine with a running greaved.
 type Host struct {
 	Name    string
+	Kind    Kind
 	Address netip.Addr // underlay
 	Config  greavev1.ConfigServiceClient
 	Uplink  *Ear // hears its cable from the far end: what the host sends is not Sent there, but received

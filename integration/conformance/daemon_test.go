@@ -48,7 +48,7 @@ func (h *host) startOVS(flags ...string) error {
 // startGreaved starts the daemon and returns a client of it.
 func (h *host) startGreaved() (greavev1.ConfigServiceClient, error) {
 	db := h.db()
-	if h.kind == Kernel {
+	if h.Kind == Kernel {
 		db = "/nonexistent/db.sock"
 	}
 	socket := filepath.Join(h.dir, "greaved.sock")

@@ -199,7 +199,6 @@ func (f *fabric) column(t *testing.T, kinds [3]Kind) []*Host {
 type host struct {
 	Host
 	*space
-	kind   Kind
 	dir    string
 	guests map[string]*Ear
 }
@@ -207,8 +206,8 @@ type host struct {
 func (f *fabric) newHost(t *testing.T, kind Kind) *host {
 	t.Helper()
 	f.count++
-	h := &host{space: f.newSpace(), kind: kind, guests: map[string]*Ear{}}
-	h.Name, h.Fabric = fmt.Sprintf("%s%d", kind, len(f.hosts[kind])+1), h
+	h := &host{space: f.newSpace(), guests: map[string]*Ear{}}
+	h.Name, h.Kind, h.Fabric = fmt.Sprintf("%s%d", kind, len(f.hosts[kind])+1), kind, h
 	h.Address = netip.AddrFrom4([4]byte{192, 0, 2, byte(f.count)})
 	h.dir = filepath.Join(f.dir, h.Name)
 	check(t, os.Mkdir(h.dir, 0o755))

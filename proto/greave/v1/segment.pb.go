@@ -281,6 +281,8 @@ func (x *Segment) GetReplication() *Replication {
 // `ips` of FDB entries and, in Open vSwitch, of local ports that state one MAC.
 // Probes, gratuitous ARP and duplicate address detection are flooded all the
 // same, and, in Open vSwitch, requests for an address that two of these state.
+// Over the kernel's datapath of Open vSwitch a solicitation for a known address is
+// not answered but sent to the guest that has it, and to no other.
 type Suppression struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Answer for known addresses. Default: true when the message is present.
