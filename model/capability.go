@@ -115,11 +115,9 @@ func CapabilityTable() []Capability {
 
 func verdicts(c Capability, set func(*Tunnel)) Capability {
 	for _, d := range Dataplanes() {
-		s := HostState{}
+		s := tunnelOn(d, c, set)
 		if c.Segment {
 			s = segmentOn(d, c)
-		} else {
-			s = tunnelOn(d, c, set)
 		}
 		v := Verdict{Dataplane: d}
 		var errs FieldErrors

@@ -253,14 +253,15 @@ func (p *pass) list(d *plan.Plan, have map[rows.Key]rows.Row) {
 func (p *pass) do(ctx context.Context, ops []plan.Op) (done []plan.Op, err error) {
 	again := false               // something made room
 	left := map[model.Ref]bool{} // objects that the next round goes on with
-	for n := 0; len(ops) > 0; ops = ops[n:] {
-		n = together(ops)
+	for len(ops) > 0 {
+		n := together(ops)
 		run := make([]plan.Op, 0, n)
 		for _, o := range ops[:n] {
 			if _, refused := p.refused[o.Object]; !(refused || left[o.Object]) || o.Stage != plan.StageAdd {
 				run = append(run, o)
 			}
 		}
+		ops = ops[n:]
 		for i, err := range p.cfg.Tables.Do(ctx, run) {
 			o := run[i]
 			_, refused := p.refused[o.Object]
