@@ -62,11 +62,16 @@ func (s *tap) until(mark []byte) (frames [][]byte) {
 	return nil
 }
 
+// storm is more frames than any test sends: the network under test loops.
+const storm = 200_000
+
 // drain returns the frames heard so far.
 func (s *tap) drain() (frames [][]byte) {
 	s.t.Helper()
 	for f := s.next(unix.MSG_DONTWAIT); f != nil; f = s.next(unix.MSG_DONTWAIT) {
-		frames = append(frames, f)
+		if frames = append(frames, f); len(frames) == storm {
+			s.t.Fatalf("%d frames and no end: a loop", storm)
+		}
 	}
 	return frames
 }
@@ -84,7 +89,7 @@ func (s *tap) next(flags int) []byte {
 	check(s.t, binary.Write(s.pcap, binary.LittleEndian, []uint32{uint32(now.Unix()), uint32(now.Nanosecond() / 1000), uint32(n), uint32(n)}))
 	_, err = s.pcap.Write(buffer[:n])
 	check(s.t, err)
-	return buffer[:n]
+	return bytes.Clone(buffer[:n])
 }
 
 // line is a pair of UDP sockets with the path under test in between.
@@ -149,7 +154,7 @@ func (l line) receive(wait time.Duration) []byte {
 	if err != nil {
 		return nil
 	}
-	return buffer[:n]
+	return bytes.Clone(buffer[:n])
 }
 
 // send sends an IP packet of the given size that begins with mark.
