@@ -33,6 +33,7 @@ type ovsLimit struct {
 	stated          func(t Tunnel, outer netip.Addr) bool
 	field, value    string
 	message, remedy string
+	unproven        bool // may well be carried, but no packet has shown it
 }
 
 var ovsKinds = map[Encap]ovsKind{}
@@ -68,7 +69,11 @@ func (t Tunnel) beyond(d Datapath, outer netip.Addr) []FieldError {
 	var out []FieldError
 	for _, l := range ovsKinds[t.Encap].cannot {
 		if (l.on == 0 || l.on == d) && l.stated(t, outer) {
-			out = append(out, FieldError{l.field, l.value, ReasonUnsupported, l.message, l.remedy})
+			reason := ReasonUnsupported
+			if l.unproven {
+				reason = ReasonUnimplemented
+			}
+			out = append(out, FieldError{l.field, l.value, reason, l.message, l.remedy})
 		}
 	}
 	return out
