@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -17,10 +18,18 @@ type wire struct {
 	byHand    string
 	ping      []string // further arguments of ping(8)
 	silent    bool     // nothing gets through
+	v6        bool     // the underlay's family
 	check     func(t *testing.T, out, in lab.OuterPacket)
 	all       func(t *testing.T, out []lab.OuterPacket)
 
 	a, b *lab.Guest
+}
+
+func (w wire) vtep(h *lab.Host) netip.Addr {
+	if w.v6 {
+		return h.VTEP6
+	}
+	return h.VTEP
 }
 
 func both(fields string) wire { return wire{near: fields, far: fields} }
@@ -35,18 +44,18 @@ func layWires(t *testing.T, l *lab.Lab, wires []*wire, mtu int) {
 	t.Helper()
 	h1, h2 := l.Hosts[0], l.Hosts[1]
 	docs := map[*lab.Host]*[3]strings.Builder{h1: {}, h2: {}}
-	state := func(h, to *lab.Host, i int, g *lab.Guest, fields string) {
+	state := func(h *lab.Host, to netip.Addr, i int, g *lab.Guest, fields string) {
 		d := docs[h]
 		fmt.Fprintf(&d[0], "- {name: br%d, datapath: netdev}\n", i)
 		fmt.Fprintf(&d[1], "- {name: %s, device: %s, bridge: br%d}\n", g.Name, g.Dev, i)
-		fmt.Fprintf(&d[2], "- {name: tun%d, bridge: br%d, remote: {address: %s}, %s}\n", i, i, to.VTEP, fields)
+		fmt.Fprintf(&d[2], "- {name: tun%d, bridge: br%d, remote: {address: '%s'}, %s}\n", i, i, to, fields)
 	}
 	for i, w := range wires {
 		w.a = guest(t, h1, fmt.Sprint("a", i), fmt.Sprintf("10.1.%d.1/24", i), fmt.Sprintf("02:00:00:00:%02x:01", i), mtu)
 		w.b = guest(t, h2, fmt.Sprint("b", i), fmt.Sprintf("10.1.%d.2/24", i), fmt.Sprintf("02:00:00:00:%02x:02", i), mtu)
-		state(h1, h2, i, w.a, w.near)
+		state(h1, w.vtep(h2), i, w.a, w.near)
 		if w.byHand == "" {
-			state(h2, h1, i, w.b, w.far)
+			state(h2, w.vtep(h1), i, w.b, w.far)
 			continue
 		}
 		vsctl(t, h2, fmt.Sprintf("add-br br%d -- set Bridge br%d datapath_type=netdev -- add-port br%d %s -- add-port br%d tun%d -- set Interface tun%d options:remote_ip=%s %s",
@@ -87,7 +96,7 @@ func runWires(t *testing.T, l *lab.Lab, wires []*wire, filter string) {
 				t.Fatalf("%d of 5 answered; %d requests and %d replies on the wire", got[i], len(out), len(in))
 			}
 			o, r := out[len(out)-1], in[len(in)-1]
-			if o.Src != h1.VTEP || o.Dst != h2.VTEP || r.Src != h2.VTEP || r.Dst != h1.VTEP {
+			if o.Src != w.vtep(h1) || o.Dst != w.vtep(h2) || r.Src != w.vtep(h2) || r.Dst != w.vtep(h1) {
 				t.Errorf("outer addresses %s > %s and %s > %s", o.Src, o.Dst, r.Src, r.Dst)
 			}
 			if w.check != nil {
