@@ -115,7 +115,9 @@ var notOnOVS = []refusal{
 	{name: "layer 3 over IPv6 on the kernel datapath", reason: model.ReasonUnsupported, path: "tunnels[0].layer", edit: onLayer3(func(s *model.HostState) {
 		s.Bridges[0].Datapath, s.Tunnels[0].Remote = model.DatapathSystem, addr("2001:db8::1")
 	}), caps: model.Capabilities{OVS: true, SystemDatapath: true}},
-	{name: "ERSPAN on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].encap", edit: encapsulated(model.EncapERSPAN, func(*model.Tunnel) {})},
+	{name: "ERSPAN beside segments of GRE", reason: model.ReasonConflict, path: "tunnels[0].encap", edit: encapsulated(model.EncapERSPAN, func(*model.Tunnel) {})},
+	{name: "ERSPAN version 2 on the kernel datapath", reason: model.ReasonUnimplemented, path: "tunnels[0].erspan.version", edit: encapsulated(model.EncapERSPAN, func(t *model.Tunnel) { t.ERSPAN.Version = 2 }), caps: model.Capabilities{OVS: true, SystemDatapath: true}},
+	{name: "ERSPAN over IPv6 on the kernel datapath", reason: model.ReasonUnimplemented, path: "tunnels[0].encap", edit: encapsulated(model.EncapERSPAN, func(t *model.Tunnel) { t.Remote = addr("2001:db8::1") }), caps: model.Capabilities{OVS: true, SystemDatapath: true}},
 	{name: "tunnel in a segment on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].segment", edit: tunnel(func(t *model.Tunnel) { t.Bridge, t.Segment = "", "s1" })},
 	{name: "flow remote on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].remote.flow", edit: tunnel(func(t *model.Tunnel) { t.Remote, t.Far = netip.Addr{}, model.FarFlow })},
 	{name: "device on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].device", edit: tunnel(func(t *model.Tunnel) { t.Device = "eth0" })},

@@ -87,6 +87,10 @@ var scenes = []scene{
 	{name: "create bridge and tunnel", want: func(s *model.HostState) { *s = tunnels() }},
 	{name: "nothing to do", was: tunnels()},
 	{name: "update ttl", was: tunnels(), want: tunnel(func(t *model.Tunnel) { t.TTL.Fixed = model.Some[uint32](64) })},
+	{name: "to ERSPAN and to its other version", was: tunnels(), want: func(s *model.HostState) {
+		s.Tunnels[0].Encap, s.Tunnels[0].ERSPAN.Index = model.EncapERSPAN, 1<<20-1
+		s.Tunnels = append(s.Tunnels, model.Tunnel{Name: "mon", Bridge: "br0", Encap: model.EncapERSPAN, Remote: addr("2001:db8::7"), KeyIn: model.Some[uint64](8), KeyOut: model.Some[uint64](8), ERSPAN: model.ERSPAN{Version: 2, Egress: true, HardwareID: 63}})
+	}},
 	{name: "change key", was: tunnels(), want: tunnel(func(t *model.Tunnel) { t.KeyIn, t.KeyOut = model.Some[uint64](8), model.Some[uint64](9) })},
 	{name: "change remote and tag", was: tunnels(), want: tunnel(func(t *model.Tunnel) { t.Remote, t.VLAN.Tag = addr("192.0.2.8"), 30 })},
 	{name: "VLAN modes", was: tunnels(), want: func(s *model.HostState) {

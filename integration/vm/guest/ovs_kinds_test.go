@@ -44,6 +44,7 @@ func TestOVSKinds(t *testing.T) {
 	}{
 		{key, false}, {key, true}, {"key: {none: true}", true},
 		{"encap: vxlan, " + key, false}, {"encap: vxlan, " + key, true}, {"encap: geneve, " + key, false}, {"encap: geneve, " + key, true},
+		{"encap: erspan, erspan: {index: 5}, " + key, false},
 		{"encap: vxlan, checksum: {out: true}, " + key, true}, {"ttl: {fixed: 17}, tos: {fixed: 40}, df: false, " + key, false},
 	} {
 		t.Run(fmt.Sprintf("%s, IPv6 %t", c.fields, c.v6), func(t *testing.T) {
