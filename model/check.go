@@ -113,6 +113,7 @@ func Validate(s HostState, by Others, host string, caps Capabilities) error {
 	c.underlays(&s, &union)
 	c.oneOfASlot(&s, &union)
 	c.layer3Bridges(&s, &union)
+	c.patches(&s, &union)
 	c.danglers(by)
 	if len(c.errs) == 0 {
 		return nil

@@ -62,9 +62,14 @@ func identities(o Object) []string {
 	case Segment:
 		ids = append(ids, fmt.Sprintf("encapsulation and key\x00%s %d", o.Encap, o.Key))
 	case Port:
-		if o.Device != "" {
+		switch {
+		case o.Device != "":
 			ids = append(ids, "device name\x00"+o.Device)
-		} else {
+		case o.Patch.Bridge != "":
+			ids = append(ids, "device name\x00"+o.Name, "device name\x00"+o.FarName())
+		case o.Internal:
+			ids = append(ids, "device name\x00"+o.Name)
+		default:
 			ids = append(ids, "iface_id\x00"+o.IfaceID)
 		}
 		for _, a := range o.Attachments {

@@ -22,7 +22,9 @@ type OVSPort struct {
 	Bridge      string
 	Type        string // Interface.type; "" or "system", "internal", "gre", "vxlan" …
 	Options     map[string]string
-	VLAN        VLAN // normal
+	VLAN        VLAN   // normal
+	HWAddr      MAC    // that was asked for
+	MTURequest  uint32 // 0: none
 	ExternalIDs map[string]string
 	Ofport      int // -1: the switch refused it; 0: not yet known
 	OfportAsked int

@@ -5,12 +5,15 @@ import (
 	"net/netip"
 )
 
-// Port is a local attachment: a device that greave adds to a bridge, or an OVS
-// port that somebody else made, found by its iface-id.
+// Port is a local attachment: a device that greave adds to a bridge, an OVS port
+// that somebody else made, found by its iface-id, or a port that greave makes.
 type Port struct {
 	Name        string
 	Device      string // bind: an existing network device
 	IfaceID     string // bind: external_ids:iface-id of an OVS port
+	Internal    bool   // create: a device of Open vSwitch
+	HWAddr      MAC    // of an internal port; zero: the first of MACs, or OVS picks one
+	Patch       Patch  // create: a pair of patch ports
 	Bridge      string
 	Attachments []Attachment
 	MACs        []MAC
@@ -31,17 +34,7 @@ type Attachment struct {
 func (p Port) Ref() Ref { return Ref{KindPort, p.Name} }
 
 func (p Port) check(c *checker, path string) {
-	c.idName(path+".name", p.Name)
-	switch {
-	case p.Device == "" && p.IfaceID == "":
-		c.add(path+".device", "", ReasonRequired, "a port binds a device or an iface_id", "say device: NAME or iface_id: ID")
-	case p.Device != "" && p.IfaceID != "":
-		c.add(path+".iface_id", p.IfaceID, ReasonConflict, "stands beside a device, and a port binds one of the two", "keep one")
-	case p.Device != "":
-		c.deviceName(path+".device", p.Device)
-	default:
-		c.text(path+".iface_id", p.IfaceID, 253)
-	}
+	p.binding(c, path)
 	c.ref(path+".bridge", Ref{KindBridge, p.Bridge})
 	overlay := c.isOverlay(p.Bridge)
 	if len(p.Attachments) == 0 && overlay {
@@ -95,7 +88,7 @@ func (p Port) checkBackend(c *checker, path string) {
 		return
 	}
 	c.unbuilt(path, []unbuilt{
-		{p.MTU != 0, ".mtu", fmt.Sprint(p.MTU), "set it with ip link set mtu", "", ""},
+		{p.MTU != 0 && !p.Created(), ".mtu", fmt.Sprint(p.MTU), "set it with ip link set mtu", "", ""},
 	})
 	for i, a := range p.Attachments {
 		c.unbuilt(index(path+".attachments", i), []unbuilt{{a.VLAN != 0, ".vlan", fmt.Sprint(a.VLAN), "attach untagged: leave it out", "", ""}})

@@ -45,7 +45,7 @@ type ResolvedFdb struct {
 // ResolvedPort is a port with its device known.
 type ResolvedPort struct {
 	Port
-	Device string // the OVS port's name on the host
+	Device string // the OVS port's name on the host; of a patch that of its near end
 	Bound  bool   // somebody else made it: greave writes no more than marks
 	Ofport int    // as observed; 0: not there yet
 }
@@ -182,9 +182,10 @@ func Resolve(s HostState, f Facts) Resolved {
 		}
 	}
 	r.place(s, f)
-	r.bridges(s, f)
-	r.ports(s, f)
+	datapaths := r.bridges(s, f)
+	r.ports(s, f, datapaths)
 	r.segments(s, f)
+	r.mtuOfSegments()
 	r.tunnels(s, f)
 	r.stolen(f)
 	r.underlay(s, f)
@@ -204,7 +205,8 @@ func (r *Resolved) away(ref Ref, f Facts) bool {
 	return true
 }
 
-func (r *Resolved) bridges(s HostState, f Facts) {
+func (r *Resolved) bridges(s HostState, f Facts) map[string]Datapath {
+	datapaths := r.datapaths(s, f)
 	for _, b := range s.Bridges {
 		b.Backend = r.On[b.Ref()]
 		b.Protocols = slices.Compact(slices.Sorted(slices.Values(b.Protocols))) // a set, as OVSDB has it
@@ -212,19 +214,14 @@ func (r *Resolved) bridges(s HostState, f Facts) {
 			continue
 		}
 		if b.Datapath == DatapathAuto && b.Backend == BackendOVS {
-			b.Datapath = DatapathNetdev
-			if f.OVS.SystemDatapath {
-				b.Datapath = DatapathSystem
-			}
-			if have, ok := f.OVS.Bridges[b.Name]; ok {
-				b.Datapath = have.Datapath // auto never moves a bridge
-			}
+			b.Datapath = datapaths[b.Name]
 		}
 		r.Bridges = append(r.Bridges, b)
 	}
+	return datapaths
 }
 
-func (r *Resolved) ports(s HostState, f Facts) {
+func (r *Resolved) ports(s HostState, f Facts, datapaths map[string]Datapath) {
 	byIface, ovsPorts := map[string][]OVSPort{}, map[string]OVSPort{}
 	if f.OVS != nil {
 		ovsPorts = f.OVS.Ports
@@ -240,14 +237,21 @@ func (r *Resolved) ports(s HostState, f Facts) {
 			continue
 		}
 		out := ResolvedPort{Port: p, Device: p.Device}
-		if p.IfaceID != "" {
+		switch {
+		case p.Created():
+			if n := joinNotice(p, datapaths); n.Reason != "" {
+				r.Blocked[p.Ref()] = n
+				continue
+			}
+			out.Device, out.Ofport = p.Name, ovsPorts[p.Name].Ofport
+		case p.IfaceID != "":
 			have, ok := bestFor(p, byIface[p.IfaceID])
 			if n := bindNotice(p, have, ok); n.Reason != "" {
 				r.Blocked[p.Ref()] = n
 				continue
 			}
 			out.Device, out.Bound, out.Ofport = have.Name, true, have.Ofport
-		} else {
+		default:
 			have := ovsPorts[p.Device]
 			if r.On[p.Ref()] == BackendKernel && have.Name != "" {
 				r.Blocked[p.Ref()] = inOVS(have)

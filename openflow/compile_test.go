@@ -177,7 +177,9 @@ func without(s model.HostState, gone model.Ref) model.HostState {
 	}
 	s.Peers = slices.DeleteFunc(s.Peers, func(p model.Peer) bool { return p.Ref() == gone })
 	s.Segments = slices.DeleteFunc(s.Segments, func(g model.Segment) bool { return g.Ref() == gone })
-	s.Ports = slices.DeleteFunc(slices.Clone(s.Ports), func(p model.Port) bool { return p.Ref() == gone || isGone(p.Attachments[0].Segment) })
+	s.Ports = slices.DeleteFunc(slices.Clone(s.Ports), func(p model.Port) bool {
+		return p.Ref() == gone || slices.ContainsFunc(p.Attachments, func(a model.Attachment) bool { return isGone(a.Segment) })
+	})
 	s.Fdb = slices.DeleteFunc(slices.Clone(s.Fdb), func(e model.FdbEntry) bool {
 		return e.Ref() == gone || isGone(e.Segment) || isGone(e.Peer)
 	})
@@ -195,7 +197,7 @@ func touches(w *world, gone, ref model.Ref) bool {
 	case model.KindSegment:
 		return gone.Kind == model.KindPeer || gone.Kind == model.KindFdb ||
 			slices.ContainsFunc(w.r.Ports, func(p model.ResolvedPort) bool {
-				return p.Ref() == gone && p.Attachments[0].Segment == ref.Name
+				return p.Ref() == gone && attached(p.Port, ref.Name)
 			})
 	case model.KindPeer: // a peer has flows for each encapsulation that its segments use
 		return gone.Kind == model.KindSegment || gone.Kind == model.KindFdb
@@ -212,7 +214,9 @@ func share(w *world, a, b model.Ref) bool {
 		out := map[string]bool{}
 		for _, p := range w.r.Ports {
 			for _, ip := range p.IPs {
-				out[p.Attachments[0].Segment+ip.String()] = out[p.Attachments[0].Segment+ip.String()] || p.Ref() == ref
+				for _, a := range p.Attachments {
+					out[a.Segment+ip.String()] = out[a.Segment+ip.String()] || p.Ref() == ref
+				}
 			}
 		}
 		for _, e := range w.r.Fdb {

@@ -120,7 +120,7 @@ func answer(q packet, mac model.MAC) (out inner, src, dst model.MAC) {
 func (w *world) holder(seg model.ResolvedSegment, ip netip.Addr) model.MAC {
 	macs := map[model.MAC]bool{}
 	for _, p := range w.r.Ports {
-		if p.Attachments[0].Segment == seg.Name && slices.Contains(p.IPs, ip) {
+		if attached(p.Port, seg.Name) && slices.Contains(p.IPs, ip) {
 			mac := model.MAC{}
 			if len(p.MACs) == 1 {
 				mac = p.MACs[0]
@@ -165,7 +165,7 @@ func TestPipelineAnswers(t *testing.T) {
 		s := w.sw(t.Fatalf)
 		for _, seg := range w.r.Segments {
 			for _, p := range w.r.Ports {
-				if p.Attachments[0].Segment == seg.Name {
+				if attached(p.Port, seg.Name) {
 					for n := range 6 {
 						askAll(t, w, s, seg, w.ports[p.Device], modeltest.IP(1+n, true))
 						askAll(t, w, s, seg, w.ports[p.Device], modeltest.IP(1+n, false))

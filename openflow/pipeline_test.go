@@ -225,11 +225,16 @@ func (w *world) tunnelPort(e model.Encap) openflow.Port {
 	return w.ports[openflow.Carrier{Type: e.String()}.Port()]
 }
 
+// attached tells whether a port is in a segment.
+func attached(p model.Port, segment string) bool {
+	return slices.ContainsFunc(p.Attachments, func(a model.Attachment) bool { return a.Segment == segment })
+}
+
 // local lists the ports of a segment but one.
 func (w *world) local(segment string, but openflow.Port) []copyOut {
 	var out []copyOut
 	for _, p := range w.r.Ports {
-		if port := w.ports[p.Device]; p.Attachments[0].Segment == segment && port != but {
+		if port := w.ports[p.Device]; attached(p.Port, segment) && port != but {
 			out = append(out, copyOut{port: port})
 		}
 	}
@@ -245,7 +250,7 @@ func (w *world) via(h model.Hop, key uint64) copyOut {
 // expect says, without a pipeline, what becomes of a packet of a segment.
 func (w *world) expect(seg model.ResolvedSegment, in openflow.Port, fromTunnel bool, dst model.MAC) []copyOut {
 	for _, p := range w.r.Ports {
-		if p.Attachments[0].Segment == seg.Name && slices.Contains(p.MACs, dst) {
+		if attached(p.Port, seg.Name) && slices.Contains(p.MACs, dst) {
 			if w.ports[p.Device] == in {
 				return nil
 			}
@@ -291,7 +296,7 @@ func TestPipelineFromLocalPort(t *testing.T) {
 		s := w.sw(t.Fatalf)
 		for _, seg := range w.r.Segments {
 			for _, p := range w.r.Ports {
-				if p.Attachments[0].Segment != seg.Name {
+				if !attached(p.Port, seg.Name) {
 					continue
 				}
 				in := w.ports[p.Device]

@@ -113,6 +113,10 @@ func (p *pass) insertPort(t *ovsdb.Txn, tag string, w plan.WantPort) {
 	if w.Ofport != 0 {
 		iface.OFPortRequest = ovsdb.Some(int(w.Ofport))
 	}
+	iface.MTURequest = mtuColumn(w.MTU)
+	if !w.HWAddr.IsZero() {
+		iface.MAC = w.HWAddr.String()
+	}
 	t.InsertPort(tag, p.bridgeRef(w.Bridge), port, iface)
 }
 
@@ -126,6 +130,7 @@ func (p *pass) updatePort(t *ovsdb.Txn, tag string, w plan.WantPort) {
 	}
 	ich.Options = mapDiff(w.Options, iface.Options, true)
 	ich.ExternalIDs = marks
+	changeInternal(&ich, w, iface)
 	t.UpdateInterface(tag, p.owned(iface.UUID, iface.Name, iface.ExternalIDs), ich)
 	pch := ovsdb.PortChange{ExternalIDs: mapDiff(w.Marks, port.ExternalIDs, false)}
 	changeVLAN(&pch, w.VLAN, port)

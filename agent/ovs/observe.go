@@ -70,6 +70,10 @@ func portOf(p ovsdb.PortRow, bridge string, s ovsdb.Snapshot) model.OVSPort {
 		return out
 	}
 	out.Type, out.Options, out.Error = i.Type, i.Options, i.Error
+	out.MTURequest = uint32(i.MTURequest.Value)
+	if m, err := model.ParseMAC(i.MAC); err == nil {
+		out.HWAddr = m
+	}
 	out.Ofport, out.OfportAsked = i.OFPort.Value, i.OFPortRequest.Value
 	if len(i.ExternalIDs) > 0 {
 		out.ExternalIDs = maps.Clone(i.ExternalIDs) // libvirt and CNIs write here

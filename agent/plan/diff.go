@@ -116,6 +116,7 @@ func (d *differ) takePorts(list []WantPort, bridges map[string]WantBridge) map[s
 		}
 		out[p.Name] = p
 	}
+	leaveHalves(out)
 	return out
 }
 
@@ -266,6 +267,7 @@ func portChanges(w WantPort, h model.OVSPort) []Change {
 		c.add(k, h.Options[k], w.Options[k])
 	}
 	c.vlan(w.VLAN, h.VLAN.Normal())
+	c.internal(w, h)
 	return c
 }
 
@@ -278,7 +280,7 @@ func portDisruption(list []Change) Disruption {
 		switch c.Field {
 		case "type":
 			return Disruptive
-		case "remote_ip", "local_ip", "key", "in_key", "out_key", "dst_port", "tag", "vlan_mode", "trunks":
+		case "remote_ip", "local_ip", "key", "in_key", "out_key", "dst_port", "tag", "vlan_mode", "trunks", "peer", "mac":
 			class = Brief
 		}
 	}

@@ -48,6 +48,16 @@ func overlay() model.HostState {
 	}
 }
 
+// created is overlay with an internal port, and a patch to a normal bridge.
+func created() model.HostState {
+	s, red := overlay(), []model.Attachment{{Segment: "red"}}
+	s.Bridges = append(s.Bridges, model.Bridge{Name: "br0"})
+	s.Ports = append(s.Ports,
+		model.Port{Name: "host0", Internal: true, MTU: 1400, HWAddr: model.MAC{2, 0, 0, 0, 0, 9}, Attachments: red},
+		model.Port{Name: "up", Patch: model.Patch{Bridge: "br0", Far: "down"}, Attachments: red})
+	return s
+}
+
 // scene is one plan: on a host that was brought to a document, then altered.
 type scene struct {
 	name string
@@ -177,6 +187,16 @@ var scenes = []scene{
 		h.ovs.Ports["gre-x"] = model.OVSPort{Name: "gre-x", Bridge: "br-int", Type: "gre", Ofport: 4, Options: map[string]string{"remote_ip": "flow", "local_ip": "flow", "key": "flow"}}
 	}, want: func(s *model.HostState) { *s = overlay() }, real: true},
 	{name: "create overlay", want: func(s *model.HostState) { *s = overlay() }},
+	{name: "create internal and patch ports", was: overlay(), want: func(s *model.HostState) { *s = created() }},
+	{name: "internal and patch ports altered by hand", was: created(), hand: func(h *host) {
+		row("host0", func(p *model.OVSPort) { p.MTURequest, p.HWAddr = 9000, model.MAC{2, 9} })(h)
+		row("down", func(p *model.OVSPort) { p.Options["peer"] = "nobody" })(h)
+	}},
+	{name: "far end of a patch deleted", was: created(), hand: func(h *host) { delete(h.ovs.Ports, "down") }},
+	{name: "far end of a patch taken", was: overlay(), hand: func(h *host) {
+		h.ovs.Ports["down"] = model.OVSPort{Name: "down", Bridge: "br0", Type: "internal", Ofport: 1}
+	}, want: func(s *model.HostState) { *s = created() }},
+	{name: "delete internal and patch ports", was: created(), want: func(s *model.HostState) { s.Ports = s.Ports[:2] }},
 	{name: "guest appears", was: overlay(), hand: guest},
 	{name: "guest is bound", was: overlay(), hand: guestBound},
 	{name: "guest has another MAC", was: overlay(), hand: func(h *host) {

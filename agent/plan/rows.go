@@ -22,6 +22,8 @@ type WantPort struct {
 	Type    string            // Interface.type; "" is system
 	Options map[string]string // all options of the interface
 	VLAN    model.VLAN        // normal
+	HWAddr  model.MAC         // of an internal port; zero: the switch picks one
+	MTU     uint32            // of an internal port; 0: the switch's default
 	Ofport  openflow.Port     // to ask for when greave creates it
 	Bound   bool              // somebody else's row: only marks are written
 	Adopt   bool
@@ -50,7 +52,7 @@ func wantPorts(r model.Resolved, b *openflow.Bindings, owner model.Owner) []Want
 	var out []WantPort
 	out = append(out, sharedTunnelPorts(r)...)
 	for _, p := range r.Ports {
-		out = append(out, attachmentPort(p))
+		out = append(out, attachmentPorts(p)...)
 	}
 	datapaths := map[string]model.Datapath{}
 	for _, b := range r.Bridges {
@@ -85,8 +87,4 @@ func sharedTunnelPorts(r model.Resolved) []WantPort {
 		}
 	}
 	return out
-}
-
-func attachmentPort(p model.ResolvedPort) WantPort {
-	return WantPort{Object: p.Ref(), Name: p.Device, Bridge: p.Bridge, VLAN: p.VLAN, Bound: p.Bound, Adopt: p.Adopt}
 }

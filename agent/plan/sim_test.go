@@ -165,7 +165,7 @@ func (h *host) port(v plan.Verb, w plan.WantPort) {
 		p.ExternalIDs = maps.Clone(p.ExternalIDs)
 		delete(p.ExternalIDs, model.MarkInstalled)
 	case plan.Create, plan.Recreate:
-		p = model.OVSPort{Name: w.Name, Bridge: w.Bridge, Type: w.Type, Options: maps.Clone(w.Options), VLAN: w.VLAN, ExternalIDs: maps.Clone(w.Marks), OfportAsked: int(w.Ofport)}
+		p = model.OVSPort{Name: w.Name, Bridge: w.Bridge, Type: w.Type, Options: maps.Clone(w.Options), VLAN: w.VLAN, HWAddr: w.HWAddr, MTURequest: w.MTU, ExternalIDs: maps.Clone(w.Marks), OfportAsked: int(w.Ofport)}
 		if w.Type == "" && h.odd() {
 			p.Type = "system"
 		}
@@ -173,6 +173,7 @@ func (h *host) port(v plan.Verb, w plan.WantPort) {
 		if p.Type != w.Type && (p.Type != "system" || w.Type != "") {
 			p.Type = w.Type
 		}
+		p.HWAddr, p.MTURequest = cmp.Or(mac(w.HWAddr), mac(p.HWAddr)).m(), w.MTU
 		p.Options, p.VLAN, p.ExternalIDs = maps.Clone(w.Options), w.VLAN, merged(p.ExternalIDs, w.Marks)
 	}
 	h.ovs.Ports[w.Name] = p

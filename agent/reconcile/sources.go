@@ -111,6 +111,9 @@ func segmentDeps(g model.Segment) []model.Ref {
 
 func portDeps(p model.Port) []model.Ref {
 	out := []model.Ref{{Kind: model.KindBridge, Name: p.Bridge}}
+	if p.Patch.Bridge != "" {
+		out = append(out, model.Ref{Kind: model.KindBridge, Name: p.Patch.Bridge})
+	}
 	for _, a := range p.Attachments {
 		out = append(out, model.Ref{Kind: model.KindSegment, Name: a.Segment})
 	}

@@ -22,6 +22,7 @@ func HostState() *rapid.Generator[model.HostState] {
 		g.underlay()
 		g.segments()
 		g.attachments()
+		g.created()
 		g.tunnels()
 		return g.s
 	})

@@ -90,7 +90,7 @@ func (r *reader) bridge(path string, w *greavev1.Bridge) model.Bridge {
 }
 
 func (r *reader) port(path string, w *greavev1.Port) model.Port {
-	return model.Port{
+	p := model.Port{
 		Name: w.GetName(), Device: w.GetDevice(), IfaceID: w.GetIfaceId(), Bridge: w.GetBridge(), Adopt: w.GetAdopt(),
 		Attachments: each(path+".attachments", w.GetAttachments(), func(_ string, w *greavev1.Attachment) model.Attachment {
 			return model.Attachment{Segment: w.GetSegment(), VLAN: w.GetVlan()}
@@ -100,6 +100,23 @@ func (r *reader) port(path string, w *greavev1.Port) model.Port {
 		VLAN: r.vlan(path+".vlan", w.GetVlan()), MTU: r.nonzero(path+".mtu", w.Mtu, 68, 65535),
 		Security: model.PortSecurity{MAC: w.GetSecurity().GetMac(), IP: w.GetSecurity().GetIp(), ARP: w.GetSecurity().GetArp(),
 			DHCPGuard: w.GetSecurity().GetDhcpGuard(), RAGuard: w.GetSecurity().GetRaGuard()},
+	}
+	r.created(path, w, &p)
+	return p
+}
+
+// created reads what greave makes of a port.
+func (r *reader) created(path string, w *greavev1.Port, p *model.Port) {
+	if i := w.GetInternal(); i != nil {
+		if p.Internal = true; i.Mac != nil {
+			p.HWAddr = r.mac(path+".internal.mac", i.GetMac())
+		}
+	}
+	if patch := w.GetPatch(); patch != nil {
+		p.Patch = model.Patch{Bridge: patch.GetBridge(), Far: patch.GetFarPort()}
+		if p.Patch.Bridge == "" {
+			r.add(path+".patch.bridge", "", model.ReasonRequired, "a patch needs the bridge of its far end", "add bridge: NAME")
+		}
 	}
 }
 

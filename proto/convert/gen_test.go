@@ -165,6 +165,13 @@ func anyState() *rapid.Generator[model.HostState] {
 			if port.Device == "" {
 				port.IfaceID = maybe.Draw(t, "iface")
 			}
+			if port.Device == "" && port.IfaceID == "" {
+				if port.Patch.Bridge = maybe.Draw(t, "far bridge"); port.Patch.Bridge != "" {
+					port.Patch.Far = maybe.Draw(t, "far port")
+				} else if port.Internal = flag(); port.Internal && flag() {
+					port.HWAddr = mac.Draw(t, "internal mac")
+				}
+			}
 			for _, g := range names() {
 				port.Attachments = append(port.Attachments, model.Attachment{Segment: g, VLAN: vlan.Draw(t, "vlan")})
 				port.MACs = append(port.MACs, mac.Draw(t, "mac"))

@@ -86,6 +86,10 @@ func portToWire(p model.Port) *greavev1.Port {
 		w.Binding = &greavev1.Port_Device{Device: p.Device}
 	case p.IfaceID != "":
 		w.Binding = &greavev1.Port_IfaceId{IfaceId: p.IfaceID}
+	case p.Internal:
+		w.Binding = &greavev1.Port_Internal{Internal: &greavev1.InternalPort{Mac: unlessZero(macText(p.HWAddr))}}
+	case p.Patch.Bridge != "":
+		w.Binding = &greavev1.Port_Patch{Patch: &greavev1.PatchPort{Bridge: p.Patch.Bridge, FarPort: p.Patch.Far}}
 	}
 	return w
 }

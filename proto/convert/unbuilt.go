@@ -38,8 +38,6 @@ var limits = map[protoreflect.FullName]limit{
 
 	"greave.v1.BRIDGE_MODE_FOREIGN": {remedy: "use managed"},
 
-	"greave.v1.Port.internal":  {remedy: "make the device yourself and name it in device"},
-	"greave.v1.Port.patch":     {remedy: "join the bridges by a veth pair, and name its end in device"},
 	"greave.v1.Port.addresses": {remedy: "put them on the device with ip addr add"},
 
 	"greave.v1.TunnelRemote.dns": {remedy: "state the address"},

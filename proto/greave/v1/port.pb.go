@@ -121,7 +121,7 @@ type Port struct {
 	// internal ports. Default: none.
 	Addresses []string `protobuf:"bytes,11,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// MTU of the device, in bytes. Default: that of its smallest segment for an
-	// internal port, else untouched. Range: 68-65535.
+	// internal port, else untouched. Range: 68-65535. Refused with patch.
 	Mtu *uint32 `protobuf:"varint,12,opt,name=mtu,proto3,oneof" json:"mtu,omitempty"`
 	// Which frames of the guest are refused. Default: none.
 	Security *PortSecurity `protobuf:"bytes,13,opt,name=security,proto3" json:"security,omitempty"`
@@ -294,12 +294,14 @@ type Port_IfaceId struct {
 }
 
 type Port_Internal struct {
-	// An internal port that greave creates, a device of the host.
+	// An internal port that greave creates, a device of the host. Refused on a
+	// kernel bridge.
 	Internal *InternalPort `protobuf:"bytes,4,opt,name=internal,proto3,oneof"`
 }
 
 type Port_Patch struct {
-	// A pair of patch ports to another bridge that greave creates.
+	// A pair of patch ports to another bridge that greave creates. Refused on a
+	// kernel bridge.
 	Patch *PatchPort `protobuf:"bytes,5,opt,name=patch,proto3,oneof"`
 }
 
@@ -360,10 +362,12 @@ func (x *InternalPort) GetMac() string {
 
 // PatchPort joins the port's bridge to another one. A patch carries no tunnel
 // key: across it a segment is the VLAN that the attachment names. Both bridges
-// must have one datapath type.
+// must have one datapath type, and two bridges are joined once, on whatever way:
+// on a second one a broadcast would go round.
 type PatchPort struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the bridge at the far end. Required; another one than the port's.
+	// Name of the bridge at the far end. Required; another one than the port's,
+	// and not the overlay bridge: state the port there.
 	Bridge string `protobuf:"bytes,1,opt,name=bridge,proto3" json:"bridge,omitempty"`
 	// Name of the patch port at the far end; [A-Za-z][A-Za-z0-9_.-]{0,14}.
 	// Default: `gs-` and 10 hex digits of a hash.
