@@ -10,7 +10,7 @@ UNIT = $(shell go list ./... | grep -v /integration)
 REPORT := build/testreport
 
 .DEFAULT_GOAL := help
-.PHONY: deps build test test-vm bench-vm test-fast lint generate demo fmt clean help
+.PHONY: deps build test test-vm bench-vm test-fast lint generate demo demo-vm fmt clean help
 
 deps: ## install what tests and demo need and this machine lacks
 	@integration/install-deps.sh
@@ -25,8 +25,8 @@ test-vm: $(REPORT) ## tunnels and Open vSwitch's kernel datapath on a real kerne
 	@$(REPORT) -count=1 -timeout 15m ./integration/vm/...
 
 bench-vm: ## greave in the kernel beside ip and tunnels made by hand; writes build/bench-vm*.json
-	@command -v iperf3 >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends iperf3
-	@GREAVE_BENCH=full GREAVE_VM='guest=^TestBench' go test ./integration/vm -run TestGuest -count=1 -timeout 20m -v | grep -E 'bench_test.go|^(ok|FAIL|--- FAIL)'
+	@integration/vm/install-deps.sh
+	@GREAVE_BENCH=full GREAVE_VM='guest=^TestBench' go test ./integration/vm -run TestGuest -count=1 -timeout 20m -v | grep -E 'bench.*_test.go|^(ok|FAIL|--- FAIL)'
 	@cp build/vm/artifacts/guest/bench-vm*.json build/
 
 test-fast: $(REPORT) ## what needs neither root nor Open vSwitch, under a minute
@@ -44,6 +44,10 @@ generate: ## generated Go: the API from .proto, the OVSDB models from the schema
 
 demo: deps ## three hosts in namespaces, two segments, pings, a repair, a kill (needs root)
 	@go run ./integration/demo
+
+demo-vm: ## the demo on a kernel with every driver, in a virtual machine: Open vSwitch's kernel datapath and mixed fabrics
+	@integration/vm/install-deps.sh
+	@go run ./integration/demo -vm
 
 fmt: ## gofmt all
 	gofmt -w $$(go list -f '{{.Dir}}' ./...)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/greave-sdn/greave/integration/lab"
 )
@@ -24,10 +25,15 @@ const picture = `
 // the two segments reuse the same addresses.
 func hosts(ctx context.Context, d *demo) error {
 	var err error
-	if d.lab, err = lab.Start(ctx, lab.Options{Hosts: 3}); err != nil {
+	if d.lab, err = lab.Start(ctx, d.opts); err != nil {
 		return err
 	}
-	d.show(picture)
+	datapath := d.lab.Hosts[0].Datapath()
+	if datapath == "system" {
+		d.show(strings.ReplaceAll(picture, "br-phy", " eth0 "))
+	} else {
+		d.show(picture)
+	}
 	for i, h := range d.lab.Hosts {
 		if err := h.StartGreaved(ctx); err != nil {
 			return err
@@ -40,6 +46,6 @@ func hosts(ctx context.Context, d *demo) error {
 			d.guests[segment] = append(d.guests[segment], g)
 		}
 	}
-	d.check(true, "3 hosts, each with ovsdb-server, ovs-vswitchd (userspace datapath) and greaved")
+	d.check(true, "3 hosts, each with ovsdb-server, ovs-vswitchd (datapath %s) and greaved", datapath)
 	return nil
 }

@@ -42,7 +42,7 @@ func document(hosts []*lab.Host, i int) string {
 		}
 	}
 	// An explicit tunnel on an ordinary bridge, as `ovs-vsctl add-port … type=gre` makes it.
-	p("bridges: [{name: br-lan, datapath: netdev}]")
+	p("bridges: [{name: br-lan, datapath: %s}]", hosts[i].Datapath())
 	p("tunnels:")
 	for j, h := range hosts {
 		if i+j == 1 { // h1 and h2

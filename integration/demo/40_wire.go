@@ -15,7 +15,9 @@ func wire(ctx context.Context, d *demo) error {
 	if err != nil {
 		return err
 	}
-	_, _ = d.guests["red"][0].Ping(ctx, d.guests["red"][1].Addr.Addr(), 3, 50*time.Millisecond)
+	if _, err := d.guests["red"][0].Ping(ctx, d.guests["red"][1].Addr.Addr(), 10, 50*time.Millisecond); err != nil {
+		return err
+	}
 	packets, err := capture.Stop()
 	if err != nil {
 		return err

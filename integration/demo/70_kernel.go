@@ -27,14 +27,14 @@ func kernelHost(ctx context.Context, d *demo) error {
 	if err != nil {
 		return err
 	}
-	encap := "gre"
+	encap, over := "gre", ""
 	if !h.HasDriver(ctx, "gretap") {
-		encap = "vxlan"
-		d.say("this kernel has no GRE (modprobe ip_gre would load it): %s joins over VXLAN", h.Name)
+		encap, over = "vxlan", "encap: vxlan, "
+		d.say("this kernel has no GRE (modprobe ip_gre would load it): %s joins over VXLAN; make demo-vm runs on one that has it", h.Name)
 	}
 	for _, o := range others {
-		doc := fmt.Sprintf("peers: [{name: %s, encap: %s, paths: [{remote: %s}], segments: [red]}]\nfdb: [{segment: red, mac: %q, peer: %s}]\n",
-			h.Name, encap, h.VTEP, guestMAC(i), h.Name)
+		doc := fmt.Sprintf("peers: [{name: %s, %spaths: [{remote: %s}], segments: [red]}]\nfdb: [{segment: red, mac: %q, peer: %s}]\n",
+			h.Name, over, h.VTEP, guestMAC(i), h.Name)
 		if _, _, err := o.GreaveInput(ctx, doc, "apply", "--merge", "-f", "-"); err != nil {
 			return err
 		}

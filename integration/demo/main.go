@@ -2,11 +2,16 @@
 // namespaces, each with an Open vSwitch and a greaved of its own. It runs the
 // scenes of this directory in order of their numbers, and ends with
 // "N passed, N failed". A new scene is a new file.
+//
+// With -vm it does so in a virtual machine, whose kernel has every driver: the
+// switches run on the kernel's datapath, and the host without Open vSwitch joins
+// them over each encapsulation.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -26,6 +31,9 @@ type scene struct {
 	play   func(ctx context.Context, d *demo) error
 }
 
+// limit is the most that the whole demo may take: many times what it does.
+const limit = 10 * time.Minute
+
 // scenes is filled by each scene's file.
 var scenes []scene
 
@@ -36,6 +44,7 @@ func play(number int, title string, f func(ctx context.Context, d *demo) error) 
 
 // demo is what the scenes share.
 type demo struct {
+	opts           lab.Options
 	lab            *lab.Lab
 	guests         map[string][]*lab.Guest // by segment, in order of host
 	out            io.Writer
@@ -43,9 +52,25 @@ type demo struct {
 }
 
 func main() {
+	inVM := flag.Bool("vm", false, "play in a virtual machine, whose kernel has every driver")
+	isVM := flag.Bool("guest", false, "this is that virtual machine")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	d := &demo{out: os.Stdout, guests: map[string][]*lab.Guest{}}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	if *inVM {
+		err := playInVM(ctx, os.Stdout)
+		cancel()
+		stop()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	d := &demo{out: os.Stdout, guests: map[string][]*lab.Guest{}, opts: lab.Options{Hosts: 3}}
+	if *isVM {
+		d.opts = lab.Options{Hosts: 3, Kernel: true, Greaved: guestDir + greaved, Greave: guestDir + greave}
+	}
 	err := d.run(ctx)
 	cancel()
 	stop()
@@ -60,7 +85,7 @@ func main() {
 }
 
 func (d *demo) run(ctx context.Context) (err error) {
-	if why := lab.Missing(); why != "" {
+	if why := d.opts.Missing(); why != "" {
 		return errors.New(why)
 	}
 	defer func() { err = errors.Join(err, d.leave()) }()

@@ -3,12 +3,14 @@ package lab
 import "testing"
 
 // Require skips a test, with the reason, where a lab cannot run and under -short.
-func Require(t testing.TB) {
+func Require(t testing.TB) { require(t, Options{}) }
+
+func require(t testing.TB, opts Options) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs namespaces and Open vSwitch: left out by -short")
 	}
-	if why := Missing(); why != "" {
+	if why := opts.Missing(); why != "" {
 		t.Skip(why)
 	}
 }
@@ -17,7 +19,7 @@ func Require(t testing.TB) {
 // test that failed gets the daemons' last lines.
 func ForTest(t testing.TB, opts Options) *Lab {
 	t.Helper()
-	Require(t)
+	require(t, opts)
 	l, err := Start(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)

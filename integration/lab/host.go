@@ -15,7 +15,8 @@ import (
 )
 
 // Host is one machine: a namespace, a switch, an underlay NIC that the bridge br-phy holds, and the
-// VTEP address on br-phy's local port, where the userspace datapath needs it.
+// VTEP address on br-phy's local port, where the userspace datapath needs it. With Options.Kernel
+// the address is on the NIC, as on a host without Open vSwitch.
 type Host struct {
 	Name  string
 	N     int        // its number, from 1
@@ -41,6 +42,14 @@ func newHost(l *Lab, n int) *Host {
 
 // RunDir is the run directory of this host's Open vSwitch: db.sock, BRIDGE.mgmt, conf.db.
 func (h *Host) RunDir() string { return h.dir }
+
+// Datapath is the datapath type of this host's switch: "netdev", or with Options.Kernel "system".
+func (h *Host) Datapath() string {
+	if h.lab.opts.Kernel {
+		return "system"
+	}
+	return "netdev"
+}
 
 // OVSSocket is the OVSDB target, "unix:/…/db.sock".
 func (h *Host) OVSSocket() string {
@@ -143,18 +152,44 @@ func (h *Host) StartSwitch(ctx context.Context) error {
 	if h.vswitch.alive() {
 		return nil
 	}
-	p, err := h.lab.spawn("ovs-vswitchd", h.NS, filepath.Join(h.dir, "ovs-vswitchd.log"), h.env(),
-		"ovs-vswitchd", h.OVSSocket(), "--disable-system", "--no-chdir", "--pidfile", "-vconsole:warn")
+	argv := []string{"ovs-vswitchd", h.OVSSocket(), "--no-chdir", "--pidfile", "-vconsole:warn"}
+	if h.lab.opts.Kernel {
+		// Nothing else loads it before the first bridge, and greave asks whether it is there.
+		if _, _, err := h.Exec(ctx, "modprobe", "openvswitch"); err != nil {
+			return err
+		}
+	} else {
+		argv = append(argv, "--disable-system")
+	}
+	p, err := h.lab.spawn("ovs-vswitchd", h.NS, filepath.Join(h.dir, "ovs-vswitchd.log"), h.env(), argv...)
 	if err != nil {
 		return err
 	}
 	h.vswitch = p
+	if h.lab.opts.Kernel {
+		return h.awaitSwitch(ctx)
+	}
+	return h.makePhysical(ctx)
+}
+
+// awaitSwitch returns when ovs-vswitchd has carried out the database: any transaction without
+// --no-wait waits for it, if it changes something.
+func (h *Host) awaitSwitch(ctx context.Context) error {
+	_, err := h.Vsctl(ctx, "set", "Open_vSwitch", ".", "external_ids:hostname="+h.Name)
+	if err != nil {
+		return fmt.Errorf("start ovs-vswitchd: %w\n%s", err, tail(h.vswitch.log, 20))
+	}
+	return nil
+}
+
+// makePhysical makes br-phy, or finds it, and gives it the VTEP address.
+func (h *Host) makePhysical(ctx context.Context) error {
 	// Any transaction without --no-wait returns only once vswitchd has carried it out.
 	args := []string{"--may-exist", "add-br", "br-phy", "--", "set", "Bridge", "br-phy", "datapath_type=netdev",
 		"--", "--may-exist", "add-port", "br-phy", h.NIC,
 		"--", "set", "Interface", "br-phy", fmt.Sprintf("mtu_request=%d", h.lab.opts.UnderlayMTU)}
 	if _, err := h.Vsctl(ctx, args...); err != nil {
-		return fmt.Errorf("start ovs-vswitchd: %w\n%s", err, tail(p.log, 20))
+		return fmt.Errorf("start ovs-vswitchd: %w\n%s", err, tail(h.vswitch.log, 20))
 	}
 	lines := []string{fmt.Sprintf("addr replace %s/24 dev br-phy", h.VTEP), "link set br-phy up"}
 	if h.lab.opts.IPv6 {
@@ -179,7 +214,11 @@ func (h *Host) start(ctx context.Context) error {
 	if h.NS, err = h.lab.newNS(ctx); err != nil {
 		return err
 	}
-	if err := h.cable(ctx); err != nil {
+	cable := h.cable
+	if h.lab.opts.Kernel {
+		cable = h.plainCable
+	}
+	if err := cable(ctx); err != nil {
 		return fmt.Errorf("connect underlay: %w", err)
 	}
 	if _, _, err := h.Exec(ctx, "ovsdb-tool", "create", filepath.Join(h.dir, "conf.db"), schemaFile); err != nil {

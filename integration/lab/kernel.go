@@ -31,6 +31,11 @@ func (h *Host) startPlain(ctx context.Context) error {
 	if h.NS, err = h.lab.newNS(ctx); err != nil {
 		return err
 	}
+	return h.plainCable(ctx)
+}
+
+// plainCable joins the host to the underlay bridge, with the VTEP address on the NIC.
+func (h *Host) plainCable(ctx context.Context) error {
 	mtu := h.lab.opts.UnderlayMTU
 	lines := []string{fmt.Sprintf("addr add %s/24 dev %s", h.VTEP, h.NIC), "link set dev " + h.NIC + " up"}
 	if h.lab.opts.IPv6 {
@@ -45,7 +50,7 @@ func (h *Host) startPlain(ctx context.Context) error {
 
 // HasDriver tells whether the kernel makes links of a kind ("gretap").
 func (h *Host) HasDriver(ctx context.Context, kind string) bool {
-	args := map[string]string{"gretap": " local 192.0.2.254 remote 192.0.2.253", "geneve": " id 1 remote 192.0.2.253"}[kind]
+	args := map[string]string{"gretap": " local 192.0.2.254 remote 192.0.2.253", "geneve": " id 1 remote 192.0.2.253", "vxlan": " id 1 dstport 4789 remote 192.0.2.253"}[kind]
 	if err := h.lab.ip(ctx, h.NS, "link add probe0 type "+kind+args); err != nil {
 		return false
 	}

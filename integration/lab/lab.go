@@ -30,6 +30,7 @@ type Options struct {
 	UnderlayMTU int    // bytes, of the underlay and of every VTEP; 0 means 1500
 	Prefix      string // host N is called Prefix + N; "" means "h"
 	IPv6        bool   // give each VTEP 2001:db8::N/64 as well
+	Kernel      bool   // Open vSwitch's kernel datapath: the VTEP address is on the NIC, and there is no br-phy
 	Greaved     string // path of the daemon; "" means what Binaries builds
 	Greave      string // path of the command line; "" means what Binaries builds
 }
@@ -59,8 +60,8 @@ const (
 // serial numbers the namespaces of this process, over all its labs.
 var serial atomic.Int64
 
-// Missing says in one sentence what this machine lacks to run a lab, "" when nothing.
-func Missing() string {
+// Missing says in one sentence what this machine lacks to run such a lab, "" when nothing.
+func (opts Options) Missing() string {
 	if os.Geteuid() != 0 {
 		return "needs root (network namespaces)"
 	}
@@ -72,7 +73,7 @@ func Missing() string {
 	if _, err := os.Stat(schemaFile); err != nil {
 		return "needs " + schemaFile + " (run make deps)"
 	}
-	if _, err := os.Stat("/dev/net/tun"); err != nil {
+	if _, err := os.Stat("/dev/net/tun"); err != nil && !opts.Kernel {
 		return "needs /dev/net/tun (userspace datapath)"
 	}
 	return ""
@@ -81,7 +82,7 @@ func Missing() string {
 // Start makes the hosts and returns when each can ping the next one's VTEP. What an earlier process
 // left behind by being killed is removed first. On error nothing is left.
 func Start(ctx context.Context, opts Options) (*Lab, error) {
-	if why := Missing(); why != "" {
+	if why := opts.Missing(); why != "" {
 		return nil, fmt.Errorf("start lab: %s", why)
 	}
 	if opts.Hosts == 0 {

@@ -13,6 +13,7 @@ qemu-system-x86_64:qemu-system-x86
 depmod:kmod
 dpkg-deb:dpkg
 unshare:util-linux
+iperf3:iperf3
 '
 
 lacking() {

@@ -31,8 +31,8 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	// The kernel loads each driver by itself when a device is made, but not these.
-	if out, err := exec.Command("modprobe", "-a", "fou", "fou6").CombinedOutput(); err != nil {
-		fmt.Printf("modprobe fou: %v: %s\n", err, out)
+	if out, err := exec.Command("modprobe", "-a", "fou", "fou6", "openvswitch").CombinedOutput(); err != nil {
+		fmt.Printf("modprobe: %v: %s\n", err, out)
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
