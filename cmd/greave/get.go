@@ -117,24 +117,6 @@ func vtepRow(s *greavev1.ObjectStatus, o *greavev1.Object) []string {
 	return []string{s.GetName(), word(s.GetState()), strings.Join(v.GetAddresses(), ","), v.GetDevice(), number(v.GetMtu())}
 }
 
-func peerRow(s *greavev1.ObjectStatus, o *greavev1.Object) []string {
-	p := o.GetPeer()
-	remote, mtu, up := "", uint32(0), 0
-	for _, w := range p.GetPaths() {
-		if w.GetSelected() && remote == "" {
-			remote, mtu = w.GetRemote(), w.GetMtu()
-		}
-		if w.GetUp() {
-			up++
-		}
-	}
-	paths := ""
-	if p != nil {
-		paths = fmt.Sprintf("%d/%d", up, len(p.GetPaths()))
-	}
-	return []string{s.GetName(), word(s.GetState()), remote, paths, number(mtu), strings.Join(p.GetSegments(), ",")}
-}
-
 func segmentRow(s *greavev1.ObjectStatus, o *greavev1.Object) []string {
 	g := o.GetSegment()
 	return []string{s.GetName(), word(s.GetState()), word(g.GetEncap()), number(g.GetKey()), g.GetBridge(), number(g.GetMtu()),

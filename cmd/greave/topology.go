@@ -133,24 +133,3 @@ func tunnelText(name string, t *greavev1.ObservedTunnel) string {
 	}
 	return fmt.Sprintf("%s, %s%s, %s to %s%s", name, t.GetType(), key, local, t.GetRemote(), down(t.GetUp()))
 }
-
-// pathText shows the paths that traffic uses, or says that there is none.
-func pathText(p *greavev1.ObservedPeer) string {
-	var used []string
-	for _, w := range p.GetPaths() {
-		if w.GetSelected() {
-			used = append(used, fmt.Sprintf("%s to %s%s", w.GetLocal(), w.GetRemote(), down(w.GetUp())))
-		}
-	}
-	if len(used) == 0 {
-		return ", no path"
-	}
-	return ", " + strings.Join(used, ", ")
-}
-
-func down(up bool) string {
-	if up {
-		return ""
-	}
-	return " (down)"
-}
