@@ -42,6 +42,7 @@ func crowd(self *lab.Host, encap string, v6 bool, n int) string {
 // switch drops what is beyond its own bound in silence, so that bound is
 // measured: it must not be below what is accepted.
 func TestL4FloodBound(t *testing.T) {
+	t.Parallel()
 	l := lab.ForTest(t, lab.Options{IPv6: true})
 	h1 := l.Hosts[0]
 	if err := h1.StartGreaved(t.Context()); err != nil {

@@ -29,6 +29,7 @@ func spread(i int) string { return fmt.Sprint("h", 2+i%2) }
 // a frame for one of them goes to its peer and nobody else, and a frame for an
 // unknown one is flooded or dropped as the segment says.
 func TestL2StaticFDB(t *testing.T) {
+	t.Parallel()
 	const n = 10000
 	l := lab.ForTest(t, lab.Options{Hosts: 3})
 	h1 := l.Hosts[0]

@@ -52,6 +52,7 @@ var tableOf = regexp.MustCompile(`table=(\d+), `)
 // TestO4ExactDump: what the switch has of a document is this and no more, table
 // by table. testdata/dump.txtar has the numbers of ports too: greave asks for them.
 func TestO4ExactDump(t *testing.T) {
+	t.Parallel()
 	_, h := overlayHost(t)
 	byTable := map[string][]string{}
 	var order []string
@@ -77,6 +78,7 @@ func TestO4ExactDump(t *testing.T) {
 // TestL15Explain: each flow of the overlay bridge is explained by one object of
 // the document, or by the bridge, and each object that needs flows has some.
 func TestL15Explain(t *testing.T) {
+	t.Parallel()
 	_, h := overlayHost(t)
 	flows := map[string]int{}
 	for _, line := range flowsOf(t, h, "br-greave") {

@@ -158,6 +158,7 @@ func sequence(t *testing.T, out []lab.OuterPacket) {
 // carries frames, with the header that its document states, towards greave and
 // towards a far end that an operator made.
 func TestT1ExplicitGRETunnel(t *testing.T) {
+	t.Parallel()
 	l := lab.ForTest(t, lab.Options{})
 	start(t, l)
 	sum := both(key(6)+", checksum: {out: true}").as("checksum", gre(0xa000, 6, 6))

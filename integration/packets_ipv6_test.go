@@ -35,6 +35,7 @@ func overIPv6(hosts []*lab.Host, self *lab.Host, encap string, v4 ...string) str
 // IPv4 on the same shared port: unicast and one copy of each broadcast, in packets
 // whose size is what the arithmetic says.
 func TestT6IPv6Underlay(t *testing.T) {
+	t.Parallel()
 	const underlay, guestMTU = 1500, 1600
 	l := lab.ForTest(t, lab.Options{Hosts: 3, IPv6: true, UnderlayMTU: underlay})
 	start(t, l)

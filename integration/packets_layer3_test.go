@@ -47,6 +47,7 @@ func behind(t *testing.T, l *lab.Lab, guestMTU int) (three, two [2]*lab.Guest) {
 // between the same hosts with the same key, over both families: both carry at
 // once, neither takes the other's packets, the one without an Ethernet header.
 func TestT3LayerThree(t *testing.T) {
+	t.Parallel()
 	const underlay, guestMTU = 1500, 1600
 	l := lab.ForTest(t, lab.Options{IPv6: true, UnderlayMTU: underlay})
 	start(t, l)

@@ -14,6 +14,7 @@ const icmpOverhead = 20 + 8
 // TestT18LargestPing: the largest packet that passes each kind of tunnel is the
 // one that the arithmetic names, to the byte.
 func TestT18LargestPing(t *testing.T) {
+	t.Parallel()
 	const underlay, guestMTU = 1500, 1600
 	l := lab.ForTest(t, lab.Options{UnderlayMTU: underlay})
 	start(t, l)

@@ -143,6 +143,7 @@ func combinations(encap string, v6, flow bool) []combination {
 // and each outer header says what was asked and no more; what it refuses, made by
 // hand, carries none, or nothing of the option shows.
 func TestTunnelOptions(t *testing.T) {
+	t.Parallel()
 	l := lab.ForTest(t, lab.Options{IPv6: true})
 	start(t, l)
 	var all []combination

@@ -132,6 +132,7 @@ func spoofs() []spoof {
 // its guard in the port's status; what it may send arrives, and so does all of
 // it from a port without guards.
 func TestL11PortSecurity(t *testing.T) {
+	t.Parallel()
 	q := startGuarded(t)
 	want := &greavev1.ObservedPortSecurity{}
 	for _, s := range spoofs() {
@@ -170,6 +171,7 @@ func TestL11PortSecurity(t *testing.T) {
 // TestL11GuardsTakenAway: a guard that is taken out of the document lets pass
 // what it dropped, and each guard alone drops no more than its own.
 func TestL11GuardsTakenAway(t *testing.T) {
+	t.Parallel()
 	q := startGuarded(t)
 	h1 := q.Hosts[0]
 	list := spoofs()

@@ -62,6 +62,7 @@ func fake(t *testing.T, g *lab.Guest, ip netip.Addr, mac string) {
 // by its own outer destination. What comes from an address that is no peer's,
 // or with a key that is no segment's, goes nowhere.
 func TestT2FlowBasedGRE(t *testing.T) {
+	t.Parallel()
 	l := lab.ForTest(t, lab.Options{Hosts: 4})
 	h1, h4 := l.Hosts[0], l.Hosts[3]
 	for _, h := range l.Hosts[:3] { // the far end at h4 is an operator's
@@ -149,6 +150,7 @@ func missed(t *testing.T, h *lab.Host, table string) int {
 // TestL1Isolation: two segments reuse all addresses, and neither hears a frame
 // of the other.
 func TestL1Isolation(t *testing.T) {
+	t.Parallel()
 	l := lab.ForTest(t, lab.Options{})
 	start(t, l)
 	guests := map[string][]*lab.Guest{}
@@ -190,6 +192,7 @@ func TestL1Isolation(t *testing.T) {
 // TestL4FloodCopies: a broadcast goes once to each member of the segment and to
 // no other peer.
 func TestL4FloodCopies(t *testing.T) {
+	t.Parallel()
 	l := lab.ForTest(t, lab.Options{Hosts: 4})
 	start(t, l)
 	h1 := l.Hosts[0]
@@ -224,6 +227,7 @@ func TestL4FloodCopies(t *testing.T) {
 // TestO6Groups: a flood to two members is exactly two copies on the one port,
 // by a group of type all and an indirect group each.
 func TestO6Groups(t *testing.T) {
+	t.Parallel()
 	l := lab.ForTest(t, lab.Options{Hosts: 3})
 	start(t, l)
 	h1 := l.Hosts[0]
@@ -266,6 +270,7 @@ func TestO6Groups(t *testing.T) {
 // TestL5NoLoop: in a full mesh each guest hears a broadcast once, with one
 // encapsulation and with two in the same segment.
 func TestL5NoLoop(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		encap func(a, b int) string // of the peers a and b towards each other

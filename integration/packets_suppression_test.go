@@ -104,6 +104,7 @@ func advert(mac, target string) []byte {
 // states is answered, to the byte, and neither another guest nor the wire hears
 // it. All that is no such request goes where it went without suppression.
 func TestL6ARPSuppression(t *testing.T) {
+	t.Parallel()
 	q := startQuiet(t)
 	own, farIP, nearIP := addr("10.0.0.1"), addr("10.0.0.2"), addr("10.0.0.11")
 	t.Run("behind a peer", func(t *testing.T) { q.answered(t, whoHas(everyone, own, farIP), isAt(farMAC, farIP)) })
@@ -155,6 +156,7 @@ func (q quietLab) fromTunnel(t *testing.T, question, answer []byte) {
 // TestL7NDSuppression: the same of neighbour solicitations, by flows alone: no
 // flow hands a packet to a controller.
 func TestL7NDSuppression(t *testing.T) {
+	t.Parallel()
 	q := startQuiet(t)
 	t.Run("behind a peer", func(t *testing.T) { q.answered(t, solicit("fd00::2"), advert(farMAC, "fd00::2")) })
 	t.Run("of a local port", func(t *testing.T) { q.answered(t, solicit("fd00::b"), advert(nearMAC, "fd00::b")) })
@@ -192,6 +194,7 @@ func TestL7NDSuppression(t *testing.T) {
 // TestL8Excluded: requests for an address of an excluded prefix are flooded
 // though an FDB entry states it, and those for its neighbours are not.
 func TestL8Excluded(t *testing.T) {
+	t.Parallel()
 	q := startQuiet(t)
 	own := addr("10.0.0.1")
 	t.Run("ARP", func(t *testing.T) {
@@ -209,6 +212,7 @@ func TestL8Excluded(t *testing.T) {
 // confirmed, while the wire carries no multicast solicitation for it and no
 // broadcast request.
 func TestL7GuestKernelResolves(t *testing.T) {
+	t.Parallel()
 	l := lab.ForTest(t, lab.Options{})
 	start(t, l)
 	guests := redGuests(t, l.Hosts, 0)

@@ -148,6 +148,7 @@ func (p vlanPort) gives(outer lab.Tag, inner []lab.Tag) (tags []lab.Tag, ok bool
 // frame: each port sends each frame, and each other port hears it as its mode
 // says, or does not.
 func TestO2VLANModes(t *testing.T) {
+	t.Parallel()
 	l := lab.ForTest(t, lab.Options{Hosts: 1})
 	start(t, l)
 	h := l.Hosts[0]

@@ -32,6 +32,7 @@ func vni(port uint16, out, in uint32) func(*testing.T, lab.OuterPacket, lab.Oute
 // TestT8VXLAN: a segment and explicit tunnels over VXLAN, among hosts, towards
 // an operator's ovs-vsctl and towards the Linux kernel's own device.
 func TestT8VXLAN(t *testing.T) {
+	t.Parallel()
 	l := lab.ForTest(t, lab.Options{})
 	start(t, l)
 	t.Run("kernel", func(t *testing.T) { kernelVXLAN(t, l) })
