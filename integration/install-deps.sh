@@ -17,6 +17,7 @@ ethtool:ethtool
 ps:procps
 strace:strace
 systemd-analyze:systemd
+osken-manager:python3-os-ken
 '
 
 lacking() {

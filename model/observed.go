@@ -12,7 +12,24 @@ type OVSBridge struct {
 	DatapathID  Opt[uint64]
 	MTURequest  uint32 // of the local port
 	ExternalIDs map[string]string
-	Controllers int
+	Controllers []OVSController // by target
+}
+
+// OVSController is an OpenFlow controller that somebody set on a bridge.
+type OVSController struct {
+	Target    string // "tcp:192.0.2.1:6653"
+	Connected bool   // up to 5 s old, as is Role
+	Role      string // other, master or slave while connected
+}
+
+func (c OVSController) String() string {
+	switch {
+	case c.Connected && c.Role != "":
+		return c.Target + " (connected, role " + c.Role + ")"
+	case c.Connected:
+		return c.Target + " (connected)"
+	}
+	return c.Target
 }
 
 // OVSPort is a port with its one interface as the host's OVSDB has it.

@@ -14,7 +14,7 @@ import (
 )
 
 // tables are what is monitored: the columns of vswitch.ovsschema, none of which ovs-vswitchd changes on its own but for cur_cfg,
-// ofport and error.
+// ofport, error and the state of a controller.
 var tables = [...]struct {
 	name    string
 	columns []string
@@ -26,6 +26,8 @@ var tables = [...]struct {
 	{vswitch.PortTable, []string{"name", "interfaces", "tag", "trunks", "vlan_mode", "external_ids"}},
 	{vswitch.InterfaceTable, []string{"name", "type", "options", "ofport", "ofport_request", "error", "mac", "mtu_request",
 		"external_ids"}},
+	// Of other programs' controllers, which ovs-vswitchd reports on each 5 s, only what changes when they come and go.
+	{vswitch.ControllerTable, []string{"target", "is_connected", "role"}},
 }
 
 // Opt is an optional column; the zero value is an empty one.
@@ -69,8 +71,15 @@ type BridgeRow struct {
 	Protocols    []string
 	OtherConfig  map[string]string
 	ExternalIDs  map[string]string
-	Ports        []string // UUIDs
-	Controllers  []string // UUIDs, read only
+	Ports        []string        // UUIDs
+	Controllers  []ControllerRow // by target; read only
+}
+
+// ControllerRow is a row of table Controller: an OpenFlow controller that somebody set on a bridge.
+type ControllerRow struct {
+	Target    string // "tcp:192.0.2.1:6653"
+	Connected bool   // up to 5 s old, as is Role
+	Role      string // "other", "master" or "slave" while connected
 }
 
 // PortRow is a row of table Port.
@@ -249,6 +258,7 @@ func (im image) snapshot() Snapshot {
 	}
 	for i, r := range bridges {
 		s.Bridges[i], s.bridges[r.UUID] = bridgeRow(r), i
+		s.Bridges[i].Controllers = controllerRows(r.Controller, im[4])
 		for _, port := range r.Ports {
 			s.bridgeOf[port] = i
 		}
@@ -275,8 +285,19 @@ func bridgeRow(r *vswitch.Bridge) BridgeRow {
 	return BridgeRow{
 		UUID: r.UUID, Name: r.Name, DatapathType: r.DatapathType, DatapathID: valueOf(r.DatapathID),
 		FailMode: valueOf(r.FailMode), Protocols: sortedSet(r.Protocols),
-		OtherConfig: r.OtherConfig, ExternalIDs: r.ExternalIDs, Ports: r.Ports, Controllers: r.Controller,
+		OtherConfig: r.OtherConfig, ExternalIDs: r.ExternalIDs, Ports: r.Ports,
 	}
+}
+
+func controllerRows(uuids []string, rows map[string]model.Model) []ControllerRow {
+	var out []ControllerRow
+	for _, uuid := range uuids {
+		if r, ok := rows[uuid].(*vswitch.Controller); ok {
+			out = append(out, ControllerRow{Target: r.Target, Connected: r.IsConnected, Role: valueOf(r.Role)})
+		}
+	}
+	slices.SortFunc(out, func(a, b ControllerRow) int { return strings.Compare(a.Target, b.Target) })
+	return out
 }
 
 func portRow(r *vswitch.Port) PortRow {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/greave-sdn/greave/agent/plan"
@@ -50,6 +51,7 @@ type Backend struct {
 	images  *images
 	watch   *watcher
 	altered map[string]unstuck // by target
+	wipes   *wipes
 	changes chan struct{}
 }
 
@@ -62,7 +64,11 @@ func New(cfg Config) *Backend {
 	}
 	b := &Backend{cfg: cfg, altered: map[string]unstuck{}, changes: make(chan struct{}, 1)}
 	b.images = newImages(cfg.Switch)
-	b.watch = newWatcher(cfg.Switch, func(bridge string) {
+	b.wipes = newWipes(cfg.Now)
+	b.watch = newWatcher(cfg.Switch, func(bridge string, lost bool) {
+		if lost {
+			b.wipes.lost(bridge)
+		}
 		b.images.suspect(bridge)
 		b.kick()
 	})
@@ -143,6 +149,7 @@ func (b *Backend) Pass(ctx context.Context, in reconcile.PassInput) reconcile.Ou
 		p.last = attempt == attempts-1
 		err := p.run(ctx)
 		p.out.Done = append(out.Done, p.out.Done...)
+		maps.Copy(p.out.Wiped, out.Wiped)
 		out = p.out
 		out.Err = err
 		if !stale(err) {

@@ -21,6 +21,7 @@ func (p *pass) changeFlows(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.findWiped(true)
 	for _, bridge := range slices.Sorted(maps.Keys(d.Bundles)) {
 		if err := p.bundle(ctx, bridge, d); err != nil {
 			return err

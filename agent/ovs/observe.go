@@ -36,8 +36,10 @@ func hostOf(s ovsdb.Snapshot, kernel bool) model.OVSHost {
 func bridgeOf(b ovsdb.BridgeRow, s ovsdb.Snapshot) model.OVSBridge {
 	out := model.OVSBridge{
 		Name: b.Name, Datapath: model.DatapathSystem, ExternalIDs: b.ExternalIDs,
-		Protocols:   slices.Sorted(slices.Values(b.Protocols)),
-		Controllers: len(b.Controllers),
+		Protocols: slices.Sorted(slices.Values(b.Protocols)),
+	}
+	for _, c := range b.Controllers {
+		out.Controllers = append(out.Controllers, model.OVSController(c))
 	}
 	if b.DatapathType == "netdev" {
 		out.Datapath = model.DatapathNetdev

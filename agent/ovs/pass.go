@@ -26,6 +26,7 @@ type pass struct {
 	unread map[string]string // bridges that cannot be read for a reason of their own, and that
 	failed map[model.Ref]model.Notice
 	left   map[string]bool // targets of operations that the switch altered before and this pass leaves out
+	looked bool            // for what may have wiped flows
 	last   bool            // the last attempt: a name that is taken is no race
 	out    reconcile.Outcome
 }
@@ -35,7 +36,7 @@ func (b *Backend) newPass(in reconcile.PassInput) *pass {
 	if failed == nil {
 		failed = map[model.Ref]model.Notice{}
 	}
-	return &pass{Backend: b, in: in, failed: failed, left: map[string]bool{}}
+	return &pass{Backend: b, in: in, failed: failed, left: map[string]bool{}, out: reconcile.Outcome{Wiped: map[model.Ref]string{}}}
 }
 
 // run does the three stages. A stage that has nothing to do costs nothing. The
@@ -45,6 +46,7 @@ func (p *pass) run(ctx context.Context) error {
 	if err := p.observe(ctx); err != nil {
 		return err
 	}
+	p.findWiped(false)
 	first, err := p.diff(true)
 	if err != nil {
 		return err
@@ -72,6 +74,7 @@ func (p *pass) run(ctx context.Context) error {
 	p.out.Notices = last.Notices
 	p.tellAltered()
 	p.watch.set(slices.Sorted(maps.Keys(p.images)))
+	p.wipes.remember(p.ownedBridges(), p.host, p.images, p.cfg.Owner)
 	return nil
 }
 
@@ -139,6 +142,12 @@ func (p *pass) observe(ctx context.Context) error {
 	}
 	p.snap = snap
 	p.host = hostOf(snap, p.cfg.Host.KernelDatapath(ctx))
+	if !p.looked { // later in a pass rows are as greave itself has written them
+		p.looked = true
+		for _, name := range p.wipes.look(p.host) {
+			p.Backend.images.suspect(name)
+		}
+	}
 	return p.readImages(ctx)
 }
 

@@ -15,11 +15,11 @@ const watchRetry = 200 * time.Millisecond
 // and for foreign writing.
 type watcher struct {
 	sw    *ofctl.Client
-	event func(bridge string)
+	event func(bridge string, lost bool) // lost: the connection to the bridge
 	want  chan []string
 }
 
-func newWatcher(sw *ofctl.Client, event func(string)) *watcher {
+func newWatcher(sw *ofctl.Client, event func(string, bool)) *watcher {
 	return &watcher{sw: sw, event: event, want: make(chan []string, 1)}
 }
 
@@ -70,9 +70,9 @@ func (w *watcher) run(ctx context.Context) {
 // so is finding it again: the switch restarted.
 func (w *watcher) one(ctx context.Context, bridge string) {
 	for ctx.Err() == nil {
-		lost := w.sw.Watch(ctx, bridge, func() { w.event(bridge) })
+		lost := w.sw.Watch(ctx, bridge, func() { w.event(bridge, false) })
 		if lost != nil && ctx.Err() == nil {
-			w.event(bridge)
+			w.event(bridge, true)
 		}
 		select {
 		case <-ctx.Done():

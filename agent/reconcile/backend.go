@@ -45,6 +45,9 @@ type Outcome struct {
 	// Notices say what is wrong with an object: held, refused by the switch, in
 	// conflict, altered by the switch.
 	Notices map[model.Ref]model.Notice
+	// Wiped says of bridges that had lost all of greave's flows since the pass
+	// before what did it, as far as rows and the connection tell.
+	Wiped map[model.Ref]string
 	// Remaining is the plan on the host as read back; empty when all is realised.
 	Remaining plan.Plan
 	// Used names the bindings in use; valid only when Err is nil.

@@ -23,21 +23,45 @@ const (
 // repairsIn picks from what a pass did that which nobody had asked for anew:
 // the object's rows were right after the last pass and are wanted unchanged.
 // Flows, and rows that are taken away and do not say whose they were, count only
-// where nothing at all was to change.
-func (l *Loop) repairsIn(done []plan.Op, values map[model.Ref]any, r model.Resolved) map[model.Ref][]plan.Op {
-	var out map[model.Ref][]plan.Op
+// where nothing at all was to change. A bridge that had lost all flows counts as
+// one repair, of the bridge.
+func (l *Loop) repairsIn(o Outcome, values map[model.Ref]any, r model.Resolved) map[model.Ref]repair {
+	out := map[model.Ref]repair{}
 	same := reflect.DeepEqual(l.resolved, r)
-	for _, op := range done {
+	wiped := map[string]bool{}
+	for ref, cause := range o.Wiped {
+		wiped[plan.FlowsOf(ref.Name)] = true
+		out[ref] = repair{wiped: cause}
+	}
+	for _, op := range o.Done {
+		if wiped[op.Target] { // one event, not one for each object that lost a flow
+			continue
+		}
 		was, ok := l.realised[op.Object]
 		if !ok || !same && !attributed(op) || !reflect.DeepEqual(was, values[op.Object]) {
 			continue
 		}
-		if out == nil {
-			out = map[model.Ref][]plan.Op{}
-		}
-		out[op.Object] = append(out[op.Object], op)
+		is := out[op.Object]
+		is.ops = append(is.ops, op)
+		out[op.Object] = is
 	}
 	return out
+}
+
+// repair is what a pass mended of one object.
+type repair struct {
+	wiped string // of a bridge: what took all its flows
+	ops   []plan.Op
+}
+
+func (r repair) String() string {
+	switch {
+	case r.wiped == "":
+		return opsText(r.ops)
+	case len(r.ops) == 0:
+		return r.wiped + "; put back"
+	}
+	return r.wiped + "; put back, and: " + opsText(r.ops)
 }
 
 // attributed tells whether an operation is surely on account of its object. The
@@ -56,14 +80,17 @@ func attributed(op plan.Op) bool {
 
 // bookRepairs logs repairs and holds what flaps. It returns the conditions that
 // tell of them.
-func (l *Loop) bookRepairs(repairs map[model.Ref][]plan.Op, d desired, values map[model.Ref]any) map[model.Ref]Condition {
+func (l *Loop) bookRepairs(repairs map[model.Ref]repair, d desired, values map[model.Ref]any) map[model.Ref]Condition {
 	now := l.cfg.Now()
 	out := map[model.Ref]Condition{}
 	for i, ref := range slices.SortedFunc(maps.Keys(repairs), model.Ref.Compare) {
-		text := opsText(repairs[ref])
+		text := repairs[ref].String()
 		out[ref] = Condition{Type: ConditionDrift, Reason: ReasonRepaired, Message: "another changed it; mended: " + text, Since: now}
 		if i < maxLines {
 			l.log.Info("drift repaired", "object", ref.String(), "source", d.source[ref], "op", text)
+		}
+		if len(repairs[ref].ops) == 0 { // leaving a bridge without flows would cut all its traffic
+			continue
 		}
 		recent := slices.DeleteFunc(l.repairs[ref], func(t time.Time) bool { return now.Sub(t) > flapWindow })
 		l.repairs[ref] = append(recent, now)

@@ -104,7 +104,7 @@ func (j *joined) Pass(ctx context.Context, in PassInput) Outcome {
 		return out
 	}
 	ovs := part(j.ovs, model.BackendOVS)
-	out.Done = append(out.Done, ovs.Done...)
+	out.Done, out.Wiped = append(out.Done, ovs.Done...), ovs.Wiped
 	if ovs.Err != nil {
 		out.away(Away{ovs.Err, true}, in)
 		return out

@@ -38,7 +38,29 @@ func (g *ledger) put(ref model.Ref, o ObjectStatus, reason, message string, drif
 	if d, ok := g.drift(ref, was.Conditions, drift); ok {
 		o.Conditions = append(o.Conditions, d)
 	}
+	if c, ok := g.otherController(ref); ok {
+		o.Conditions = append(o.Conditions, g.since(c, was.Conditions))
+	}
 	g.objects[ref] = o
+}
+
+// otherController tells of OpenFlow controllers that somebody set on a bridge of
+// greave's. They are left alone.
+func (g *ledger) otherController(ref model.Ref) (Condition, bool) {
+	if ref.Kind != model.KindBridge || g.w.facts.OVS == nil {
+		return Condition{}, false
+	}
+	b := g.w.facts.OVS.Bridges[ref.Name]
+	if len(b.Controllers) == 0 || b.ExternalIDs[model.MarkOwner] != g.l.cfg.Owner.Name {
+		return Condition{}, false
+	}
+	var names []string
+	for _, c := range b.Controllers {
+		names = append(names, c.String())
+	}
+	return Condition{Type: ConditionSoleController, Reason: ReasonForeignController, Message: fmt.Sprintf(
+		"OpenFlow controller %s is set on bridge %s and may change or delete its flows, which greave puts back: give it a bridge of its own, and take it off this one with ovs-vsctl del-controller %s",
+		strings.Join(names, ", "), ref.Name, ref.Name)}, true
 }
 
 // drift is the word on the last repair: it stays until something else is

@@ -152,7 +152,7 @@ func (l *Loop) settle(w work, held map[model.Ref]model.Notice, out Outcome) {
 	}
 	l.keepBuilt(w.want, out.Used)
 	l.settleRetries(w.values, held, out.Notices)
-	drift := l.bookRepairs(l.repairsIn(out.Done, w.values, w.want), w.desired, w.values)
+	drift := l.bookRepairs(l.repairsIn(out, w.values, w.want), w.desired, w.values)
 	if l.releasable(w, out) {
 		l.bindings.Retain(out.Used)
 	}
@@ -209,6 +209,9 @@ func (l *Loop) afterBroken(err error) (floor, next time.Time) {
 // back as changes of the host.
 func (l *Loop) afterPass(out Outcome) (floor, next time.Time) {
 	next = l.nextRetry()
+	if len(out.Wiped) > 0 { // who does so may go on: no more than ten times a second
+		floor = l.cfg.Now().Add(brokenMin)
+	}
 	if out.Remaining.Empty() {
 		l.stuck = 0
 		return floor, next

@@ -32,22 +32,24 @@ func (s State) String() string { return stateNames[s] }
 
 // Types of conditions.
 const (
-	ConditionReady     = "Ready"     // of an object: the host has it as stated
-	ConditionDrift     = "Drift"     // of an object: somebody else changed it
-	ConditionReachable = "Reachable" // of the host: it can be read and written
-	ConditionKnown     = "Known"     // of the host: what every source states can be read
+	ConditionReady          = "Ready"          // of an object: the host has it as stated
+	ConditionDrift          = "Drift"          // of an object: somebody else changed it
+	ConditionSoleController = "SoleController" // of a bridge; told when false: another is set on it
+	ConditionReachable      = "Reachable"      // of the host: it can be read and written
+	ConditionKnown          = "Known"          // of the host: what every source states can be read
 )
 
 // Reasons of conditions, besides those of model.Notice. They are part of the API.
 const (
-	ReasonRealised     = "REALISED"
-	ReasonAccepted     = "ACCEPTED"
-	ReasonNotRealised  = "NOT_REALISED"
-	ReasonRemoving     = "REMOVING"
-	ReasonUnreachable  = "HOST_UNREACHABLE"
-	ReasonRepaired     = "REPAIRED"
-	ReasonFlapping     = "FLAPPING"
-	ReasonUnknownState = "STATE_UNKNOWN"
+	ReasonRealised          = "REALISED"
+	ReasonAccepted          = "ACCEPTED"
+	ReasonNotRealised       = "NOT_REALISED"
+	ReasonRemoving          = "REMOVING"
+	ReasonUnreachable       = "HOST_UNREACHABLE"
+	ReasonRepaired          = "REPAIRED"
+	ReasonFlapping          = "FLAPPING"
+	ReasonForeignController = "FOREIGN_CONTROLLER"
+	ReasonUnknownState      = "STATE_UNKNOWN"
 )
 
 // Condition is one thing that is so, or is not, since a time.

@@ -94,8 +94,8 @@ func TestAskedForIsNoDrift(t *testing.T) {
 		before := viewOf(s, underlayFacts(t, s))
 		after := viewOf(next, underlayFacts(t, next))
 		p := kernelPlan(before, after)
-		for ref, ops := range loopAt(before).repairsIn(p.Ops, after.values, after.resolved) {
-			t.Errorf("taken for a repair of %s: %s", ref, opsText(ops))
+		for ref, is := range loopAt(before).repairsIn(Outcome{Done: p.Ops}, after.values, after.resolved) {
+			t.Errorf("taken for a repair of %s: %s", ref, is)
 		}
 	})
 }
@@ -142,8 +142,8 @@ func TestRepairsAreTold(t *testing.T) {
 				Local: netip.MustParseAddr("203.0.113.1"), Remote: netip.MustParseAddr("203.0.113.2")})
 		}
 		after := viewOf(next, facts)
-		repairs := loopAt(before).repairsIn(kernelPlan(before, after, gone.Key).Ops, after.values, after.resolved)
-		if len(repairs[gone.Object]) == 0 {
+		repairs := loopAt(before).repairsIn(Outcome{Done: kernelPlan(before, after, gone.Key).Ops}, after.values, after.resolved)
+		if len(repairs[gone.Object].ops) == 0 {
 			t.Errorf("%s of %s came back untold", gone.Key, gone.Object)
 		}
 	})

@@ -164,6 +164,9 @@ func (v *view) bridge(b model.OVSBridge) *greavev1.ObservedBridge {
 	if b.FailMode != 0 {
 		out.FailMode = b.FailMode.String()
 	}
+	for _, c := range b.Controllers {
+		out.Controllers = append(out.Controllers, c.Target)
+	}
 	if !b.HWAddr.IsZero() {
 		out.Hwaddr = b.HWAddr.String()
 	}

@@ -14,6 +14,7 @@ import (
 func FullDatabaseModel() (model.ClientDBModel, error) {
 	return model.NewClientDBModel("Open_vSwitch", map[string]model.Model{
 		"Bridge":       &Bridge{},
+		"Controller":   &Controller{},
 		"Interface":    &Interface{},
 		"Open_vSwitch": &OpenvSwitch{},
 		"Port":         &Port{},
@@ -129,6 +130,35 @@ var schema = `{
           "name"
         ]
       ]
+    },
+    "Controller": {
+      "columns": {
+        "is_connected": {
+          "type": "boolean",
+          "ephemeral": true
+        },
+        "role": {
+          "type": {
+            "key": {
+              "type": "string",
+              "enum": [
+                "set",
+                [
+                  "other",
+                  "master",
+                  "slave"
+                ]
+              ]
+            },
+            "min": 0,
+            "max": 1
+          },
+          "ephemeral": true
+        },
+        "target": {
+          "type": "string"
+        }
+      }
     },
     "Interface": {
       "columns": {

@@ -490,7 +490,8 @@ type Condition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What it is about, in CamelCase. Of an object: Ready (the host has it as
 	// stated), Drift (another keeps changing it; false with the reason REPAIRED
-	// after a repair). Of the host: Reachable (it can be read and written), Known
+	// after a repair). Of a bridge of Open vSwitch: SoleController (no OpenFlow
+	// controller is set on it; told only when false). Of the host: Reachable (it can be read and written), Known
 	// (what every source states can be read). Unique in its list.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
 	// Whether it holds.
@@ -777,7 +778,7 @@ type ObservedBridge struct {
 	FailMode string `protobuf:"bytes,5,opt,name=fail_mode,json=failMode,proto3" json:"fail_mode,omitempty"`
 	// OpenFlow versions offered; none means the switch's default.
 	Protocols []string `protobuf:"bytes,6,rep,name=protocols,proto3" json:"protocols,omitempty"`
-	// OpenFlow controllers that others configured, as targets. Not told so far.
+	// OpenFlow controllers that others configured, as targets, sorted.
 	Controllers []string `protobuf:"bytes,7,rep,name=controllers,proto3" json:"controllers,omitempty"`
 	// IP prefixes on the local port.
 	Addresses []string `protobuf:"bytes,8,rep,name=addresses,proto3" json:"addresses,omitempty"`
