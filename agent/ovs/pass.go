@@ -74,7 +74,7 @@ func (p *pass) run(ctx context.Context) error {
 	p.out.Notices = last.Notices
 	p.tellAltered()
 	p.watch.set(slices.Sorted(maps.Keys(p.images)))
-	p.wipes.remember(p.ownedBridges(), p.host, p.images, p.cfg.Owner)
+	p.wipes.remember(p.ownedBridges(), p.host, p.images, p.cfg.Owner, p.out.Done)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/greave-sdn/greave/agent/plan"
 	"github.com/greave-sdn/greave/model"
 	"github.com/greave-sdn/greave/openflow"
 )
@@ -43,6 +44,17 @@ const newsLasts = 10 * time.Second
 
 func newWipes(now func() time.Time) *wipes {
 	return &wipes{now: now, at: map[string]lastSeen{}}
+}
+
+// write makes the rows those of a bridge that operations have written.
+func (r *wipeRows) write(bridge string, done []plan.Op) {
+	for _, o := range done {
+		if o.Bridge == nil || o.Bridge.Name != bridge || o.Verb == plan.Delete {
+			continue
+		}
+		written := wipeRowsOf(model.OVSBridge{Datapath: o.Bridge.Datapath, FailMode: o.Bridge.FailMode})
+		r.datapath, r.failMode = written.datapath, written.failMode
+	}
 }
 
 func wipeRowsOf(b model.OVSBridge) wipeRows {
@@ -111,8 +123,8 @@ func (w *wipes) look(h model.OVSHost) []string {
 }
 
 // remember keeps how bridges are at the end of a pass. What greave itself has
-// changed is no news.
-func (w *wipes) remember(bridges []string, h model.OVSHost, images map[string]openflow.Image, owner model.Owner) {
+// done is no news; what another did to the rows meanwhile will be.
+func (w *wipes) remember(bridges []string, h model.OVSHost, images map[string]openflow.Image, owner model.Owner, done []plan.Op) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	at := map[string]lastSeen{}
@@ -121,8 +133,12 @@ func (w *wipes) remember(bridges []string, h model.OVSHost, images map[string]op
 		if !read {
 			continue
 		}
-		s := w.at[name]
-		s.rows, s.flows = wipeRowsOf(h.Bridges[name]), ownFlows(image, owner)
+		s, known := w.at[name]
+		if !known {
+			s.rows = wipeRowsOf(h.Bridges[name])
+		}
+		s.rows.write(name, done)
+		s.flows = ownFlows(image, owner)
 		if w.now().Sub(s.when) > newsLasts {
 			s.news = ""
 		}

@@ -23,7 +23,9 @@ func TestWipeCause(t *testing.T) {
 		return model.OVSHost{Bridges: map[string]model.OVSBridge{"br": b}}
 	}
 	was := set(nil)
-	controlled := set(func(b *model.OVSBridge) { b.Controllers = []model.OVSController{{Target: "tcp:c", Connected: true, Role: "slave"}} })
+	controlled := set(func(b *model.OVSBridge) {
+		b.Controllers = []model.OVSController{{Target: "tcp:c", Connected: true, Role: "slave"}}
+	})
 	loose := set(func(b *model.OVSBridge) { b.FailMode = 0 })
 	for _, c := range []struct {
 		name   string
@@ -51,7 +53,7 @@ func TestWipeCause(t *testing.T) {
 			now := time.Unix(1000, 0)
 			w := newWipes(func() time.Time { return now })
 			w.look(c.before)
-			w.remember([]string{"br"}, c.before, map[string]openflow.Image{"br": full}, owner)
+			w.remember([]string{"br"}, c.before, map[string]openflow.Image{"br": full}, owner, nil)
 			if c.lost {
 				w.lost("br")
 			}
