@@ -140,7 +140,6 @@ var notOnOVS = []refusal{
 	},
 		others: fabric(model.HostState{Vteps: []model.Vtep{{Name: "v0", Addr: addr("10.0.9.9"), Netns: "red"}}})},
 	{name: "segment MTU on OVS", reason: model.ReasonUnimplemented, path: "segments[0].mtu", edit: func(s *model.HostState) { s.Segments[0].MTU = 1400 }},
-	{name: "learning on OVS", reason: model.ReasonUnimplemented, path: "segments[0].learning", edit: func(s *model.HostState) { s.Segments[0].Learning = true }},
 	{name: "port MTU on OVS", reason: model.ReasonUnimplemented, path: "ports[0].mtu", edit: func(s *model.HostState) { s.Ports[0].MTU = 1400 }},
 	{name: "VLAN attachment on OVS", reason: model.ReasonUnimplemented, path: "ports[0].attachments[0].vlan", edit: func(s *model.HostState) { s.Ports[0].Attachments[0].VLAN = 7 }},
 	{name: "bridge addresses on OVS", reason: model.ReasonUnimplemented, path: "bridges[0].addresses", edit: bridge(func(b *model.Bridge) { b.Addresses = []netip.Prefix{prefix("192.0.2.9/24")} })},

@@ -97,7 +97,6 @@ func (s Segment) check(c *checker, path string) {
 	if !c.onKernel(s.Bridge) {
 		c.unbuilt(path, []unbuilt{
 			{s.MTU != 0, ".mtu", fmt.Sprint(s.MTU), "set the MTU of the guests; greave mtu computes it", "", ""},
-			{s.Learning, ".learning", "true", "leave it out; state the addresses in fdb, the others are flooded", "", ""},
 		})
 	}
 }

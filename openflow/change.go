@@ -18,20 +18,22 @@ type Removal struct {
 type Change struct {
 	Add        []Flow
 	Remove     []Removal
+	Forget     []Forget  // learned flows, after those that learned them
 	SetGroups  []Group   // leaf groups before groups that name them
 	DropGroups []GroupID // groups that name others before those
 }
 
 // Empty tells whether the change does nothing.
 func (c Change) Empty() bool {
-	return len(c.Add)+len(c.Remove)+len(c.SetGroups)+len(c.DropGroups) == 0
+	return len(c.Add)+len(c.Remove)+len(c.Forget)+len(c.SetGroups)+len(c.DropGroups) == 0
 }
 
-// Image is what a bridge holds, read from the switch. Learned flows
-// (KindLearned) are not part of it.
+// Image is what a bridge holds, read from the switch. Learned flows are not
+// among its flows, but counted.
 type Image struct {
-	Flows  []Seen
-	Groups []SeenGroup
+	Flows   []Seen
+	Groups  []SeenGroup
+	Learned Learned // as of the last reading; learning goes on
 }
 
 // sortGroups orders leaf groups first: a group that names another comes after it.

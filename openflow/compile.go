@@ -35,6 +35,7 @@ func Compile(r model.Resolved, b *Bindings, owner model.Owner, ofport func(strin
 	for _, br := range r.Bridges {
 		c.bridge(br)
 	}
+	c.learn, _ = c.learners()
 	hops := sortedHops(r.Hops)
 	for _, h := range hops {
 		c.hop(h, r.Hops[h])
@@ -81,6 +82,7 @@ type compiler struct {
 
 	datapath model.Datapath // of the overlay bridge
 	carriers []Carrier
+	learn    map[model.Hop]bool // what it sends is learned
 }
 
 // localBuckets walks the ports once, for all segments.

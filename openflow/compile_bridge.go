@@ -9,6 +9,7 @@ import (
 // Priorities within a table: the miss, a default, the rule, its exceptions.
 const (
 	prioMiss    = 0
+	prioLearned = 10
 	prioDefault = 50
 	prioRule    = 100
 	prioExcept  = 110
@@ -36,13 +37,13 @@ func (c *compiler) bridge(b model.Bridge) {
 		w.flow(t, prioMiss, Match{}) // drop, and count what was dropped where
 	}
 	next := func(from, to Table) { w.flow(from, prioMiss, Match{}, Resubmit{to}) }
-	next(TablePortSecurity, TableReply)
+	next(TablePortSecurity, TableLearn)
 	next(TableLearn, TableReply)
 	next(TableReply, TableL2)
-	next(TableL2, TableL2Learned)
-	next(TableL2Learned, TableFlood)
+	next(TableL2, TableFlood)
 	w.flow(TableL2, prioDefault, Match{EthDst: groupBit}, Resubmit{TableFlood})
 	c.securityTables(w)
+	c.learnTables(w)
 	c.replyTables(w)
 	w.flow(TablePath, prioGuard, fromTunnel(Match{})) // split horizon: drop
 	for _, carrier := range c.carriers {

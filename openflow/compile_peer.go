@@ -18,7 +18,7 @@ func (c *compiler) hop(h model.Hop, paths []model.ResolvedPath) {
 		}
 		path := c.path(h, p)
 		source := Match{InPort: port, TunSrc: p.Remote, TunDst: p.Local}
-		w.flow(TableTunnelSource, prioRule, source, SetReg(RegPeer, peer), Resubmit{TableTunnelKey})
+		w.flow(TableTunnelSource, prioRule, source, SetReg(RegFrom, peer), Resubmit{TableTunnelKey})
 		group.Buckets = append(group.Buckets, Bucket{
 			ID:   path,
 			Sets: []SetField{SetReg(RegPath, path)},
@@ -28,5 +28,6 @@ func (c *compiler) hop(h model.Hop, paths []model.ResolvedPath) {
 		w.flow(TableTunnelOut, prioRule, matchReg(RegPath, path), src, dst, Output{port})
 	}
 	w.group(group)
+	c.learnPeer(w, h, peer)
 	w.flow(TablePath, prioRule, matchReg(RegPeer, peer), ToGroup{group.ID})
 }

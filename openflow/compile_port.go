@@ -17,9 +17,7 @@ func (c *compiler) port(p model.ResolvedPort, segments map[string]model.Resolved
 		}
 		id := c.numbers.segment(s.Name)
 		w.flow(TableClassify, prioRule, Match{InPort: port},
-			SetReg(RegSegment, id),
-			SetField{Field: FieldTunID, Value: s.Key},
-			Resubmit{TablePortSecurity})
+			c.enter(s, id, 0, SetField{Field: FieldTunID, Value: s.Key}, Resubmit{TablePortSecurity})...)
 		for _, mac := range p.MACs {
 			m := matchReg(RegSegment, id)
 			m.EthDst = matchMAC(mac)
@@ -30,6 +28,7 @@ func (c *compiler) port(p model.ResolvedPort, segments map[string]model.Resolved
 		w.flow(TableLocalOut, prioRule, m, Output{port})
 	}
 	c.security(w, p, port)
+	c.learnPort(w, p, port, segments)
 	c.portAnswers(w, p, segments)
 }
 

@@ -65,7 +65,7 @@ func (c *compiler) securityTables(w writer) {
 		if p.Security.Any() {
 			w.flow(TableSourceIP, prioMiss, Match{}, Resubmit{TableClaims})
 			w.flow(TableClaims, prioMiss, Match{}, Resubmit{TableClaimsHW})
-			w.flow(TableClaimsHW, prioMiss, Match{}, Resubmit{TableReply})
+			w.flow(TableClaimsHW, prioMiss, Match{}, Resubmit{TableLearn})
 			return
 		}
 	}
@@ -185,14 +185,14 @@ func (g guarded) claims(own []netip.Addr) {
 // neighbour discovery, none at all.
 func (g guarded) claimsHW(macs []MAC) {
 	for _, mac := range macs {
-		g.pass(TableClaimsHW, Match{EthType: EtherARP, Upper: Upper{HW: Exactly(mac)}}, TableReply)
+		g.pass(TableClaimsHW, Match{EthType: EtherARP, Upper: Upper{HW: Exactly(mac)}}, TableLearn)
 	}
 	g.drop(TableClaimsHW, prioDefault, Match{EthType: EtherARP})
 	for _, t := range []uint8{NDSolicit, NDAdvert} {
 		for _, mac := range append(macs[:len(macs):len(macs)], MAC{}) {
 			m := icmpv6(t)
 			m.Upper.HW = Exactly(mac)
-			g.pass(TableClaimsHW, m, TableReply)
+			g.pass(TableClaimsHW, m, TableLearn)
 		}
 		g.drop(TableClaimsHW, prioDefault, icmpv6(t))
 	}

@@ -18,7 +18,7 @@ func (c *compiler) segment(s model.ResolvedSegment) {
 	for _, carrier := range c.carriers {
 		if port := c.ofport(carrier.Port()); port != 0 && slices.Contains(s.Encaps, carrier.Encap) {
 			w.flow(TableTunnelKey, prioRule, Match{InPort: port, TunID: Exact64(s.Key)},
-				SetReg(RegSegment, id), Resubmit{TableLearn})
+				c.enter(s, id, FlagFromTunnel, Resubmit{TableLearn})...)
 		}
 	}
 	local := Group{ID: c.group("local", s.Name), Type: GroupAll, Buckets: c.buckets[s.Name]}
@@ -39,9 +39,20 @@ func (c *compiler) segment(s model.ResolvedSegment) {
 	m := matchReg(RegSegment, id)
 	w.flow(TableFlood, prioRule, m, ToGroup{flood.ID})
 	w.flow(TableFlood, prioExcept, fromTunnel(m), ToGroup{local.ID})
+	c.learning(w, s, id)
 	if s.Unknown == model.UnknownDrop {
 		unknown := m
 		unknown.EthDst = unicastBit
 		w.flow(TableFlood, prioGuard, unknown)
 	}
+}
+
+// enter is what a packet gets where it is known of which segment it is: the
+// segment, and flags beside those that it has.
+func (c *compiler) enter(s model.ResolvedSegment, id, has uint32, then ...Action) []Action {
+	out := []Action{SetReg(RegSegment, id)}
+	if f := flagsOf(s); f != 0 {
+		out = append(out, SetReg(RegFlags, has|f))
+	}
+	return append(out, then...)
 }

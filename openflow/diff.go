@@ -6,10 +6,6 @@ import (
 	"github.com/greave-sdn/greave/model"
 )
 
-// KindLearned is the kind in the cookie of learned flows: they are in neither
-// desired nor diff.
-const KindLearned uint8 = 0xff
-
 // Conflict is a foreign flow where greave wants one of its own.
 type Conflict struct {
 	Flow    Flow
@@ -43,8 +39,10 @@ func Diff(want *Program, have Image, owner model.Owner) (Change, []Conflict) {
 			ch.Add = append(ch.Add, f)
 		}
 	}
+	var gone []Seen
 	for _, f := range have.Flows {
 		if ours(f.Cookie, owner) && f.Cookie.Kind() != KindLearned && (!f.Parsed || !wanted[f.Key]) {
+			gone = append(gone, f)
 			r := Removal{Key: f.Key, Cookie: f.Cookie}
 			if !f.Parsed {
 				r.MatchText = f.MatchText
@@ -52,6 +50,7 @@ func Diff(want *Program, have Image, owner model.Owner) (Change, []Conflict) {
 			ch.Remove = append(ch.Remove, r)
 		}
 	}
+	ch.Forget = forget(want, have, gone, owner)
 	ch.SetGroups, ch.DropGroups = diffGroups(want.Groups, have.Groups)
 	return ch, conflicts
 }

@@ -59,10 +59,10 @@ func tablesText(w *world) string {
 // registersText lists every register, with where the example writes and reads it.
 func registersText(t *testing.T, w *world) string {
 	purpose := [openflow.NumRegs]string{
-		openflow.RegFlags:   "flags: bit 0, the packet came from a tunnel",
+		openflow.RegFlags:   "flags: bit 0, the packet came from a tunnel; bit 1, its segment learns",
 		openflow.RegSegment: "segment id",
-		openflow.RegInClass: "class of the port of entry; not used so far",
-		openflow.RegPeer:    "peer id, one for each peer and encapsulation: the sender's when a packet comes from a tunnel, then the receiver's",
+		openflow.RegFrom:    "peer id of the sender, when a packet comes from a tunnel",
+		openflow.RegPeer:    "peer id of the receiver: one for each peer and encapsulation",
 		openflow.RegPath:    "path id",
 		openflow.RegOut:     "OpenFlow port of exit",
 	}

@@ -38,17 +38,20 @@ type MaskedMAC struct{ Value, Mask MAC }
 
 // Registers of the pipeline; docs/pipeline.md says what each carries.
 const (
-	RegFlags   = 0 // bit 0: the packet came from a tunnel
+	RegFlags   = 0 // the flags below
 	RegSegment = 1 // segment id
-	RegInClass = 2 // class of the port of entry
-	RegPeer    = 3 // peer id: one per (peer, encapsulation, address family)
+	RegFrom    = 2 // peer id of the sender, when the packet came from a tunnel
+	RegPeer    = 3 // peer id: one per (peer, encapsulation)
 	RegPath    = 4 // path id
 	RegOut     = 5 // OpenFlow port of exit
 	NumRegs    = 6
 )
 
-// FlagFromTunnel is the bit of RegFlags that marks a packet from a tunnel.
-const FlagFromTunnel = 1
+// Flags are bits of RegFlags.
+const (
+	FlagFromTunnel = 1 << iota // the packet came from a tunnel
+	FlagLearns                 // its segment learns
+)
 
 // Match is the set of fields a flow matches on. The zero value matches every
 // packet. It is comparable: two equal matches are the same map key.

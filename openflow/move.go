@@ -28,6 +28,8 @@ const (
 	PartOut     // the whole of RegOut
 	PartOutPort // the half of RegOut that holds a port number
 	PartInPort  // the port of entry: 16 bits, as OpenFlow 1.0 has it
+	PartFrom    // RegFrom
+	PartPeer    // RegPeer
 )
 
 // parts are the names OVS gives them, and their widths in bits.
@@ -40,6 +42,7 @@ var parts = [...]struct {
 	PartARPSPA: {"NXM_OF_ARP_SPA[]", 32}, PartARPTPA: {"NXM_OF_ARP_TPA[]", 32},
 	PartIPv6Src: {"NXM_NX_IPV6_SRC[]", 128}, PartIPv6Dst: {"NXM_NX_IPV6_DST[]", 128}, PartNDTarget: {"NXM_NX_ND_TARGET[]", 128},
 	PartOut: {"NXM_NX_REG5[]", 32}, PartOutPort: {"NXM_NX_REG5[0..15]", 16}, PartInPort: {"NXM_OF_IN_PORT[]", 16},
+	PartFrom: {"NXM_NX_REG2[]", 32}, PartPeer: {"NXM_NX_REG3[]", 32},
 }
 
 // String is the name OVS gives the part.

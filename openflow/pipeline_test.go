@@ -47,6 +47,7 @@ type sw struct {
 	out    []copyOut
 	sent   []packet      // as each left
 	drop   openflow.Flow // the last that dropped
+	learns bool          // what is learned stays for the next packet
 }
 
 func newSwitch(fatalf func(string, ...any), p *openflow.Program, tunnels ...openflow.Port) *sw {
@@ -65,6 +66,9 @@ func newSwitch(fatalf func(string, ...any), p *openflow.Program, tunnels ...open
 
 func (s *sw) send(p packet) []copyOut {
 	s.out, s.sent, s.drop = nil, nil, openflow.Flow{}
+	if !s.learns {
+		delete(s.flows, openflow.TableL2Learned)
+	}
 	s.table(openflow.TableClassify, &p, 0)
 	return s.out
 }
@@ -102,6 +106,8 @@ func (s *sw) act(a openflow.Action, p *packet, depth int) {
 		p.set(a)
 	case openflow.Move:
 		p.move(a)
+	case openflow.Learn:
+		s.learn(a, *p)
 	case openflow.Resubmit:
 		s.table(a.Table, p, depth+1)
 	case openflow.Output:
@@ -128,6 +134,18 @@ func (s *sw) act(a openflow.Action, p *packet, depth int) {
 	default:
 		s.fatalf("%T in a program", a)
 	}
+}
+
+// learn adds what a switch would: a second flow of one key replaces the first.
+func (s *sw) learn(l openflow.Learn, p packet) {
+	f := openflow.Flow{Key: openflow.Key{Table: openflow.TableL2Learned, Priority: 100}, Cookie: l.Cookie}
+	f.Match.Regs[openflow.RegSegment] = openflow.Exact32(p.regs[openflow.RegSegment])
+	f.Match.EthDst = openflow.MaskedMAC{Value: p.src, Mask: model.MAC{255, 255, 255, 255, 255, 255}}
+	f.Actions = []openflow.Action{openflow.SetReg(openflow.RegPeer, p.regs[openflow.RegFrom])}
+	if l.Load.To == openflow.PartOutPort {
+		f.Actions = []openflow.Action{openflow.SetReg(openflow.RegOut, uint32(p.in))}
+	}
+	s.flows[f.Table] = append(slices.DeleteFunc(s.flows[f.Table], func(o openflow.Flow) bool { return o.Key == f.Key }), f)
 }
 
 func (p *packet) set(f openflow.SetField) {
@@ -417,7 +435,7 @@ func example() model.HostState {
 			{Name: "host-b", Paths: []model.Path{{Remote: netip.MustParseAddr("192.0.2.2")}}, Segments: []string{"red", "blue"}},
 			{Name: "host-c", Paths: []model.Path{{Remote: netip.MustParseAddr("192.0.2.3")}}, Segments: []string{"red"}, Encap: model.EncapVXLAN},
 		},
-		Segments: []model.Segment{{Name: "red", Key: 100, Suppression: model.Suppression{Enabled: true, Excluded: []netip.Prefix{netip.MustParsePrefix("10.0.0.128/25")}}}, {Name: "blue", Key: 200, Unknown: model.UnknownDrop}},
+		Segments: []model.Segment{{Name: "red", Key: 100, Suppression: model.Suppression{Enabled: true, Excluded: []netip.Prefix{netip.MustParsePrefix("10.0.0.128/25")}}}, {Name: "blue", Key: 200, Unknown: model.UnknownDrop, Learning: true}},
 		Ports: []model.Port{
 			{Name: "red-a", Device: "tap-red", MACs: []model.MAC{a}, IPs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Attachments: in("red"),
 				Security: model.PortSecurity{MAC: true, IP: true, ARP: true, DHCPGuard: true, RAGuard: true}},

@@ -19,6 +19,7 @@ const (
 	TableAnswer       Table = 45  // turn a question into its answer
 	TableL2           Table = 50  // static addresses
 	TableL2Learned    Table = 60  // learned addresses
+	TableWhither      Table = 65  // what a learned address said
 	TableFlood        Table = 70  // broadcast, unknown unicast, multicast
 	TablePath         Table = 80  // peer: path
 	TableTunnelOut    Table = 90  // path: outer header
@@ -42,11 +43,12 @@ func Tables() []TableInfo {
 		{TableClaimsHW, "claimed hardware", "Of a port with guards: ARP and ND that name its own MACs."},
 		{TableTunnelSource, "tunnel source", "Source address of the outer header: a known peer, or dropped."},
 		{TableTunnelKey, "tunnel key", "Tunnel key of the outer header: a segment of this encapsulation, or dropped."},
-		{TableLearn, "learn", "Learning of source addresses. Empty so far: nothing is learned."},
+		{TableLearn, "learn", "Where a segment learns: the source address of what a peer or a local port sends is added to table 60."},
 		{TableReply, "ARP and ND reply", "Questions for addresses that a port or an FDB entry states, where the segment suppresses: from a local port, and no probe. The rest passes."},
 		{TableAnswer, "answer", "Makes a question its answer, and sends it back by local out."},
-		{TableL2, "L2 static", "Segment and destination address: a local port or a peer."},
-		{TableL2Learned, "L2 learned", "Learned addresses, on a miss of the static ones."},
+		{TableL2, "L2 static", "Segment and destination address: a local port or a peer. On a miss to the learned ones, or to the flood."},
+		{TableL2Learned, "L2 learned", "Learned addresses: a peer or a port is noted. These flows are the switch's own, and in no diff."},
+		{TableWhither, "whither", "What was noted: a local port, a peer, or neither."},
 		{TableFlood, "flood", "Broadcast, multicast and unknown unicast: local ports first, then members; from a tunnel to local ports only."},
 		{TablePath, "path", "Peer: the group that picks a path. A packet from a tunnel ends here: split horizon."},
 		{TableTunnelOut, "tunnel out", "Path: outer source and destination, and the tunnel port."},

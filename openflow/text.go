@@ -182,6 +182,8 @@ func appendAction(dst []byte, a Action) []byte {
 		return appendPort(dst, a.Port)
 	case Move:
 		return appendMove(dst, a)
+	case Learn:
+		return appendLearn(dst, a)
 	case Normal:
 		return append(dst, "NORMAL"...)
 	case Opaque:

@@ -165,6 +165,8 @@ func checkAction(a Action) error {
 		return checkPort(a.Port)
 	case Move:
 		return a.check()
+	case Learn:
+		return a.check()
 	case Normal:
 		return nil
 	}
@@ -207,6 +209,8 @@ func actionSize(a Action) int {
 		}
 	case Move:
 		return 24
+	case Learn:
+		return 104
 	}
 	return 16
 }

@@ -130,6 +130,8 @@ func TestCheckRefuses(t *testing.T) {
 		"arp_op width":       openflow.Flow{Key: openflow.Key{Match: openflow.Match{EthType: openflow.EtherARP}}, Actions: []openflow.Action{openflow.SetField{Field: openflow.FieldARPOp, Value: 256}}},
 		"in_port of one":     act(openflow.SetField{Field: openflow.FieldInPort, Value: 1}),
 		"mac width":          act(openflow.SetField{Field: openflow.FieldEthSrc, Value: 1 << 48}),
+		"learn for a peer":   act(openflow.Learn{Cookie: openflow.MakeCookie(1, 3, 1), Load: openflow.LoadPeer}),
+		"learn a port":       act(openflow.Learn{Cookie: openflow.MakeCookie(1, openflow.KindLearned, 1), Load: openflow.Move{From: openflow.PartInPort, To: openflow.PartOut}}),
 		"move of one width":  act(openflow.Move{From: openflow.PartEthSrc, To: openflow.PartOut}),
 		"move to itself":     act(openflow.Move{From: openflow.PartEthSrc, To: openflow.PartEthSrc}),
 		"move to in_port":    act(openflow.Move{From: openflow.PartOutPort, To: openflow.PartInPort}),

@@ -63,7 +63,7 @@ func New(cfg Config) *Backend {
 		cfg.SwitchTimeout = 5 * time.Second
 	}
 	b := &Backend{cfg: cfg, altered: map[string]unstuck{}, changes: make(chan struct{}, 1)}
-	b.images = newImages(cfg.Switch)
+	b.images = newImages(cfg.Switch, cfg.Owner)
 	b.wipes = newWipes(cfg.Now)
 	b.watch = newWatcher(cfg.Switch, func(bridge string, lost bool) {
 		if lost {

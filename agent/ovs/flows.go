@@ -57,7 +57,7 @@ func (p *pass) bundle(ctx context.Context, bridge string, d plan.Plan) error {
 
 // part is what one object has in a change, as indices into it.
 type part struct {
-	add, remove, set, drop []int
+	add, remove, forget, set, drop []int
 }
 
 // ownership says whose the elements of a bridge's changes are.
@@ -97,6 +97,10 @@ func (w ownership) split(ch openflow.Change) map[model.Ref]*part {
 		p := at(w.group(g.ID))
 		p.set = append(p.set, i)
 	}
+	for i, f := range ch.Forget {
+		p := at(plan.RefOfForget(w.bindings, f, w.bridge))
+		p.forget = append(p.forget, i)
+	}
 	for i := range ch.DropGroups {
 		p := at(w.bridge)
 		p.drop = append(p.drop, i)
@@ -132,11 +136,12 @@ func joinChange(ch openflow.Change, by map[model.Ref]*part, objects []model.Ref)
 		p := by[r]
 		sum.add = append(sum.add, p.add...)
 		sum.remove = append(sum.remove, p.remove...)
+		sum.forget = append(sum.forget, p.forget...)
 		sum.set = append(sum.set, p.set...)
 		sum.drop = append(sum.drop, p.drop...)
 	}
 	return openflow.Change{
-		Add: pick(ch.Add, sum.add), Remove: pick(ch.Remove, sum.remove),
+		Add: pick(ch.Add, sum.add), Remove: pick(ch.Remove, sum.remove), Forget: pick(ch.Forget, sum.forget),
 		SetGroups: pick(ch.SetGroups, sum.set), DropGroups: pick(ch.DropGroups, sum.drop),
 	}
 }

@@ -28,7 +28,7 @@ func TestSuspectedWhileRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	m := newImages(ofctl.New(ofctl.Config{RunDir: srv.RunDir}))
+	m := newImages(ofctl.New(ofctl.Config{RunDir: srv.RunDir}), model.NewOwner("test"))
 	done := make(chan error)
 	go func() {
 		_, err := m.read(t.Context(), "br0")

@@ -46,15 +46,11 @@ func (b *Backend) Inspect(ctx context.Context) (Inspection, error) {
 }
 
 func (b *Backend) inspectBridge(ctx context.Context, name string, in Inspection) error {
-	flows, err := b.cfg.Switch.Dump(ctx, name, ofctl.DumpFilter{})
+	image, err := readImage(ctx, b.cfg.Switch, name, b.cfg.Owner)
 	if err != nil {
-		return fmt.Errorf("read flows of bridge %s: %w", name, err)
+		return err
 	}
-	groups, err := b.cfg.Switch.DumpGroups(ctx, name)
-	if err != nil {
-		return fmt.Errorf("read groups of bridge %s: %w", name, err)
-	}
-	in.Images[name] = openflow.Image{Flows: flows, Groups: groups}
+	in.Images[name] = image
 	return b.portCounters(ctx, name, in)
 }
 

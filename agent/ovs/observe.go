@@ -89,13 +89,14 @@ func portOf(p ovsdb.PortRow, bridge string, s ovsdb.Snapshot) model.OVSPort {
 // moment is not kept either.
 type images struct {
 	sw     *ofctl.Client
+	owner  model.Owner
 	mu     sync.Mutex // guards all below
 	at     map[string]openflow.Image
 	doubts map[string]uint64 // how often each bridge was suspected
 }
 
-func newImages(sw *ofctl.Client) *images {
-	return &images{sw: sw, at: map[string]openflow.Image{}, doubts: map[string]uint64{}}
+func newImages(sw *ofctl.Client, owner model.Owner) *images {
+	return &images{sw: sw, owner: owner, at: map[string]openflow.Image{}, doubts: map[string]uint64{}}
 }
 
 // suspect drops the image of one bridge.
@@ -143,16 +144,24 @@ func (m *images) read(ctx context.Context, bridge string) (openflow.Image, error
 	if cached {
 		return i, nil
 	}
-	flows, err := m.sw.Dump(ctx, bridge, ofctl.DumpFilter{})
-	if err != nil {
-		return openflow.Image{}, fmt.Errorf("read flows of bridge %s: %w", bridge, err)
+	var err error
+	if i, err = readImage(ctx, m.sw, bridge, m.owner); err != nil {
+		return openflow.Image{}, err
 	}
-	groups, err := m.sw.DumpGroups(ctx, bridge)
-	if err != nil {
-		return openflow.Image{}, fmt.Errorf("read groups of bridge %s: %w", bridge, err)
-	}
-	i = openflow.Image{Flows: flows, Groups: groups}
 	m.put(bridge, i, doubts)
+	return i, nil
+}
+
+// readImage reads a bridge from the switch.
+func readImage(ctx context.Context, sw *ofctl.Client, bridge string, owner model.Owner) (openflow.Image, error) {
+	i := openflow.Image{Learned: openflow.Learned{}}
+	var err error
+	if i.Flows, err = sw.Dump(ctx, bridge, ofctl.DumpFilter{Learned: i.Learned, Owner: owner}); err != nil {
+		return i, fmt.Errorf("read flows of bridge %s: %w", bridge, err)
+	}
+	if i.Groups, err = sw.DumpGroups(ctx, bridge); err != nil {
+		return i, fmt.Errorf("read groups of bridge %s: %w", bridge, err)
+	}
 	return i, nil
 }
 
@@ -176,6 +185,7 @@ func (m *images) readBack(ctx context.Context, bridge string, ch openflow.Change
 		_, err := m.read(ctx, bridge)
 		return err
 	}
+	var err error
 	flows := make([]openflow.Seen, 0, len(image.Flows)+len(ch.Add))
 	for _, f := range image.Flows {
 		replaced := f.Parsed && added[f.Key] // another object had it
@@ -197,6 +207,23 @@ func (m *images) readBack(ctx context.Context, bridge string, ch openflow.Change
 		}
 		image.Groups = groups
 	}
-	m.put(bridge, openflow.Image{Flows: flows, Groups: image.Groups}, doubts)
+	if len(ch.Forget) > 0 {
+		if image.Learned, err = m.readLearned(ctx, bridge); err != nil {
+			return err
+		}
+	}
+	m.put(bridge, openflow.Image{Flows: flows, Groups: image.Groups, Learned: image.Learned}, doubts)
 	return nil
+}
+
+// readLearned counts what greave's flows have learned, and reads no others.
+func (m *images) readLearned(ctx context.Context, bridge string) (openflow.Learned, error) {
+	l := openflow.Learned{}
+	_, err := m.sw.Dump(ctx, bridge, ofctl.DumpFilter{
+		Cookie: openflow.MakeCookie(m.owner.Tag, openflow.KindLearned, 0), Mask: openflow.MakeCookie(0xffff, 0xff, 0), Learned: l, Owner: m.owner,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read back learned flows of bridge %s: %w", bridge, err)
+	}
+	return l, nil
 }

@@ -66,6 +66,8 @@ func (d *differ) bundle(name string, program *openflow.Program, held map[model.R
 	}
 	change, conflicts := openflow.Diff(program, image, d.Owner)
 	change.Remove = slices.DeleteFunc(change.Remove, func(r openflow.Removal) bool { return held[RefOfCookie(d.b, r.Cookie)] })
+	self := model.Ref{Kind: model.KindBridge, Name: name}
+	change.Forget = slices.DeleteFunc(change.Forget, func(f openflow.Forget) bool { return held[RefOfForget(d.b, f, self)] })
 	change.DropGroups = slices.DeleteFunc(change.DropGroups, func(g openflow.GroupID) bool {
 		ref, bound := d.b.GroupObject(g)
 		return bound && held[ref]
@@ -164,8 +166,24 @@ func RefOfCookie(b *openflow.Bindings, c openflow.Cookie) model.Ref {
 	return model.Ref{Kind: model.Kind(c.Kind()), Name: "(gone)"}
 }
 
+// RefOfForget is the object whose learned flows are to go; the bridge when it is
+// gone itself.
+func RefOfForget(b *openflow.Bindings, f openflow.Forget, bridge model.Ref) model.Ref {
+	if f.Cookie == 0 {
+		if name, ok := b.Pool(openflow.PoolSegments).Name(uint64(f.Segment)); ok {
+			return model.Ref{Kind: model.KindSegment, Name: name}
+		}
+		return bridge
+	}
+	name, _ := b.Pool(openflow.PoolObjects).Name(uint64(f.Cookie.Object()))
+	if ref, ok := model.ParseRef(name); ok {
+		return ref
+	}
+	return bridge
+}
+
 // tally counts what a bundle does to one object.
-type tally struct{ flowsIn, flowsOut, groupsIn, groupsOut int }
+type tally struct{ flowsIn, flowsOut, groupsIn, groupsOut, learnedOut int }
 
 func (d *differ) flowOps(bridge string, ch openflow.Change, p *openflow.Program) {
 	counts := map[model.Ref]*tally{}
@@ -185,6 +203,9 @@ func (d *differ) flowOps(bridge string, ch openflow.Change, p *openflow.Program)
 		at(p.GroupOwner[g.ID]).groupsIn++
 	}
 	self := model.Ref{Kind: model.KindBridge, Name: bridge}
+	for _, f := range ch.Forget {
+		at(RefOfForget(d.b, f, self)).learnedOut++
+	}
 	for range ch.DropGroups {
 		at(self).groupsOut++
 	}
@@ -198,7 +219,7 @@ func FlowsOf(bridge string) string { return "flows of " + bridge }
 
 func flowOp(bridge string, ref model.Ref, n tally) Op {
 	op := Op{Verb: Install, Stage: StageFlows, Object: ref, Target: FlowsOf(bridge), Disruption: None}
-	if n.flowsIn+n.groupsIn == 0 {
+	if n.flowsIn+n.groupsIn == 0 && n.flowsOut+n.groupsOut > 0 {
 		op.Verb, op.Disruption = Withdraw, Disruptive // nothing carries its traffic any more
 	}
 	add := func(field string, v int) {
@@ -210,5 +231,8 @@ func flowOp(bridge string, ref model.Ref, n tally) Op {
 	add("flows out", n.flowsOut)
 	add("groups in", n.groupsIn)
 	add("groups out", n.groupsOut)
+	if n.learnedOut > 0 {
+		op.Changes = append(op.Changes, Change{Field: "learned addresses", New: "forgotten"})
+	}
 	return op
 }

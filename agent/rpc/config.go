@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -387,12 +388,16 @@ func (s *Server) Explain(ctx context.Context, r *greavev1.ExplainRequest) (*grea
 	}
 	name, ok := bindings.Pool(openflow.PoolObjects).Name(uint64(cookie.Object()))
 	ref, known := model.ParseRef(name)
-	if !ok || !known || cookie.Owner() != s.cfg.Owner.Tag || cookie.Kind() != uint8(ref.Kind) {
+	learned := cookie.Kind() == openflow.KindLearned
+	if !ok || !known || cookie.Owner() != s.cfg.Owner.Tag || cookie.Kind() != uint8(ref.Kind) && !learned {
 		out.Foreign = true
 		out.Text = "not greave's"
 		return out, nil
 	}
 	out.Kind, out.Name = convert.KindToWire(ref.Kind), ref.Name
+	if learned {
+		out.Text = strings.TrimPrefix(out.Text+"\nAn address that was learned behind "+ref.String()+", and is forgotten when unused.", "\n")
+	}
 	if o, ok := s.cfg.Loop.Status().Object(ref); ok {
 		out.Source = o.Source
 	}

@@ -249,7 +249,7 @@ func (v *view) segment(name string) *greavev1.ObservedSegment {
 	c := &greavev1.Counters{RxPackets: in.RxPackets, RxBytes: in.RxBytes, ReadAt: v.at}
 	out := &greavev1.ObservedSegment{
 		Key: uint32(s.Key), Encap: wireEncap(s.Encap), Bridge: s.Bridge, Ports: s.Ports, Counters: c,
-		Flows: v.flowsOf[s.Ref()], FdbStatic: v.inSeg[name],
+		Flows: v.flowsOf[s.Ref()], FdbStatic: v.inSeg[name], FdbLearned: v.learned(s),
 	}
 	for _, h := range s.Hops {
 		out.Members = append(out.Members, h.Peer)
@@ -265,6 +265,17 @@ func (v *view) segment(name string) *greavev1.ObservedSegment {
 		c.TxBytes += sent.RxBytes
 	}
 	return out
+}
+
+// learned is how many addresses of a segment the switch has learned.
+func (v *view) learned(s model.ResolvedSegment) (n uint64) {
+	id, _ := v.bind.Pool(openflow.PoolSegments).Lookup(s.Name)
+	for at, count := range v.Images[s.Bridge].Learned {
+		if uint64(at.Segment) == id {
+			n += uint64(count)
+		}
+	}
+	return n
 }
 
 func wireEncap(e model.Encap) greavev1.Encap {

@@ -17,9 +17,6 @@ type refusal struct {
 // refusals is the truth table: where nothing is predicted, the case works. All that apply to a cell
 // are expected together; one that does not come true is an error.
 var refusals = []refusal{
-	// A mixed column refuses what its host with Open vSwitch does.
-	{cases: "segment: learned", columns: "ovs-userspace ovs-kernel mixed", reason: "UNIMPLEMENTED segments.learning"},
-
 	// Linux drops GRE with a checksum on every collect-metadata receiver, and the kernel datapath sends no numbers.
 	{cases: "tunnel: checksum", encap: GRE, columns: "ovs-kernel mixed", reason: "UNSUPPORTED tunnels.checksum.out"},
 	{cases: "tunnel: sequence", encap: GRE, columns: "ovs-kernel mixed", reason: "UNSUPPORTED tunnels.sequence.out"},

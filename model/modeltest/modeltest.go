@@ -90,8 +90,9 @@ func (g *generator) segments() {
 	for i := range g.n("segments", 0, 4) {
 		seg := model.Segment{
 			Name: fmt.Sprintf("seg%d", i), Key: uint64(100 + i),
-			Encap:   rapid.SampledFrom([]model.Encap{0, model.EncapGRE, model.EncapVXLAN}).Draw(g.t, "encap"),
-			Unknown: rapid.SampledFrom([]model.Unknown{0, model.UnknownFlood, model.UnknownDrop}).Draw(g.t, "unknown"),
+			Encap:    rapid.SampledFrom([]model.Encap{0, model.EncapGRE, model.EncapVXLAN}).Draw(g.t, "encap"),
+			Unknown:  rapid.SampledFrom([]model.Unknown{0, model.UnknownFlood, model.UnknownDrop}).Draw(g.t, "unknown"),
+			Learning: g.yes("learning"),
 		}
 		if seg.Suppression.Enabled = g.yes("suppression"); seg.Suppression.Enabled && g.yes("excluded") {
 			seg.Suppression.Excluded = []netip.Prefix{netip.PrefixFrom(IP(2, true), 32), netip.PrefixFrom(IP(2, false), 128)}

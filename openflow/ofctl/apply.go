@@ -29,7 +29,7 @@ func (c *Client) Apply(ctx context.Context, bridge string, ch openflow.Change) e
 		return &Error{Bridge: bridge, Op: "apply", Kind: kind, Line: line, Err: err}
 	}
 	done := c.expect(bridge, ch)
-	if len(ch.Remove)+len(ch.SetGroups)+len(ch.DropGroups) == 0 {
+	if len(ch.Remove)+len(ch.Forget)+len(ch.SetGroups)+len(ch.DropGroups) == 0 {
 		err = c.addFlows(ctx, bridge, socket, ch.Add)
 	} else {
 		err = c.bundle(ctx, bridge, socket, ch)
@@ -43,14 +43,14 @@ func (c *Client) Apply(ctx context.Context, bridge string, ch openflow.Change) e
 }
 
 // lines of a bundle in order; each is one element of the change.
-func order(ch openflow.Change) [4]struct {
+func order(ch openflow.Change) [5]struct {
 	kind Kind
 	n    int
 } {
-	return [4]struct {
+	return [5]struct {
 		kind Kind
 		n    int
-	}{{KindSetGroup, len(ch.SetGroups)}, {KindAdd, len(ch.Add)}, {KindRemove, len(ch.Remove)}, {KindDropGroup, len(ch.DropGroups)}}
+	}{{KindSetGroup, len(ch.SetGroups)}, {KindAdd, len(ch.Add)}, {KindRemove, len(ch.Remove)}, {KindForget, len(ch.Forget)}, {KindDropGroup, len(ch.DropGroups)}}
 }
 
 func check(ch openflow.Change) (Kind, int, error) {
@@ -84,12 +84,15 @@ func (c *Client) bundle(ctx context.Context, bridge, socket string, ch openflow.
 	for _, r := range ch.Remove {
 		text = append(openflow.AppendRemoval(append(text, "flow delete_strict "...), r), '\n')
 	}
+	for _, f := range ch.Forget {
+		text = append(openflow.AppendForget(append(text, "flow delete "...), f), '\n')
+	}
 	for _, id := range ch.DropGroups {
 		text = append(strconv.AppendUint(append(text, "group delete group_id="...), uint64(id), 10), '\n')
 	}
 	return c.run(ctx, command{
 		bridge: bridge, op: "apply", args: []string{"bundle", "--", "unix:" + socket, "-"}, stdin: bytes.NewReader(text),
-		lines: len(ch.Add) + len(ch.Remove) + len(ch.SetGroups) + len(ch.DropGroups), write: true,
+		lines: len(ch.Add) + len(ch.Remove) + len(ch.Forget) + len(ch.SetGroups) + len(ch.DropGroups), write: true,
 	})
 }
 
@@ -195,6 +198,8 @@ func agrees(quoted string, kind Kind, i int, ch openflow.Change) bool {
 			has(fmt.Sprintf("priority=%d", f.Priority)) && (f.Cookie == 0 || has("cookie:"+f.Cookie.String()))
 	case KindRemove:
 		return has("DEL_STRICT") && has(fmt.Sprintf("priority=%d", ch.Remove[i].Priority))
+	case KindForget:
+		return has("DEL")
 	case KindSetGroup:
 		return has(fmt.Sprintf("group_id=%d", ch.SetGroups[i].ID))
 	case KindDropGroup:

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/greave-sdn/greave/model"
 	"github.com/greave-sdn/greave/openflow"
 )
 
@@ -16,6 +17,10 @@ type DumpFilter struct {
 	Cookie, Mask openflow.Cookie // flows whose cookie is Cookie under Mask; a zero mask selects every cookie
 	Table        openflow.Table
 	OneTable     bool // only the flows of Table
+	// Learned, when set, counts the flows that greave's own learned, which are not
+	// among those returned then.
+	Learned openflow.Learned
+	Owner   model.Owner // of the learned ones
 }
 
 func (f DumpFilter) text() string {
@@ -34,6 +39,9 @@ func (f DumpFilter) text() string {
 func (c *Client) Dump(ctx context.Context, bridge string, filter DumpFilter) ([]openflow.Seen, error) {
 	var flows []openflow.Seen
 	err := c.read(ctx, bridge, "dump flows", []string{"dump-flows", filter.text()}, func(line string) {
+		if filter.Learned != nil && filter.Learned.Take(line, filter.Owner) {
+			return
+		}
 		if f, err := openflow.ParseFlow(line); err == nil {
 			flows = append(flows, f)
 		} else if strings.HasPrefix(line, " ") { // not the header of a reply

@@ -62,6 +62,7 @@ const (
 	KindRemove                // Change.Remove
 	KindSetGroup              // Change.SetGroups
 	KindDropGroup             // Change.DropGroups
+	KindForget                // Change.Forget
 )
 
 // Error is a command on a bridge that failed. A failed bundle has changed
@@ -86,6 +87,8 @@ func (e *Error) Error() string {
 		what += fmt.Sprintf(": removal %d", e.Line)
 	case KindSetGroup:
 		what += fmt.Sprintf(": group %d", e.Line)
+	case KindForget:
+		what += fmt.Sprintf(": removal %d of learned flows", e.Line)
 	case KindDropGroup:
 		what += fmt.Sprintf(": removal of group %d", e.Line)
 	}

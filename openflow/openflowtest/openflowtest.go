@@ -4,6 +4,7 @@ package openflowtest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/greave-sdn/greave/openflow"
@@ -14,7 +15,7 @@ import (
 // names a group that is not there, and a group that goes takes along the flows
 // that use it.
 func Apply(have openflow.Image, ch openflow.Change) (openflow.Image, error) {
-	out := openflow.Image{Flows: slices.Clone(have.Flows), Groups: slices.Clone(have.Groups)}
+	out := openflow.Image{Flows: slices.Clone(have.Flows), Groups: slices.Clone(have.Groups), Learned: maps.Clone(have.Learned)}
 	for _, g := range ch.SetGroups {
 		for _, b := range g.Buckets {
 			if err := known(out, b.Then); err != nil {
@@ -37,6 +38,9 @@ func Apply(have openflow.Image, ch openflow.Change) (openflow.Image, error) {
 		out.Flows = slices.DeleteFunc(out.Flows, func(s openflow.Seen) bool {
 			return s.Key == r.Key && s.MatchText == r.MatchText && s.Cookie == r.Cookie
 		})
+	}
+	for _, f := range ch.Forget {
+		maps.DeleteFunc(out.Learned, func(b openflow.Behind, _ int) bool { return f.Has(b) })
 	}
 	for _, id := range ch.DropGroups {
 		out.Groups = slices.DeleteFunc(out.Groups, func(g openflow.SeenGroup) bool { return g.ID == id })

@@ -135,7 +135,7 @@ func set(t *rapid.T, m openflow.Match) openflow.SetField {
 }
 
 func action(t *rapid.T, m openflow.Match) openflow.Action {
-	switch rapid.IntRange(0, 5).Draw(t, "action") {
+	switch rapid.IntRange(0, 6).Draw(t, "action") {
 	case 0:
 		return set(t, m)
 	case 1:
@@ -146,6 +146,10 @@ func action(t *rapid.T, m openflow.Match) openflow.Action {
 		return openflow.Output{Port: port(t)}
 	case 4:
 		return rapid.SampledFrom(movesOf(m)).Draw(t, "move")
+	case 5:
+		id := openflow.ObjectID(rapid.Uint64Range(0, uint64(openflow.ObjectIDMax)).Draw(t, "behind"))
+		return openflow.Learn{Cookie: openflow.MakeCookie(rapid.Uint16().Draw(t, "owner"), openflow.KindLearned, id),
+			Load: rapid.SampledFrom([]openflow.Move{openflow.LoadPeer, openflow.LoadPort}).Draw(t, "load")}
 	}
 	return openflow.Output{Port: rapid.SampledFrom([]openflow.Port{openflow.PortLocal, openflow.PortInPort}).Draw(t, "output")}
 }

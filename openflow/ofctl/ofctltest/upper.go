@@ -78,8 +78,8 @@ func fieldsOf(m openflow.Match) []openflow.Field {
 // movesOf are the moves that a flow of match m may make.
 func movesOf(m openflow.Match) []openflow.Action {
 	var out []openflow.Action
-	for from := range openflow.PartInPort + 1 {
-		for to := range openflow.PartInPort + 1 {
+	for from := range openflow.PartPeer + 1 {
+		for to := range openflow.PartPeer + 1 {
 			move := openflow.Move{From: from, To: to}
 			if (openflow.Flow{Key: openflow.Key{Match: m}, Actions: []openflow.Action{move}}).Check() == nil {
 				out = append(out, move)

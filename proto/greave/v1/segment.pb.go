@@ -163,8 +163,10 @@ type Segment struct {
 	// What is done with unicast frames to an unknown MAC. Default:
 	// UNKNOWN_UNICAST_FLOOD.
 	Unknown UnknownUnicast `protobuf:"varint,7,opt,name=unknown,proto3,enum=greave.v1.UnknownUnicast" json:"unknown,omitempty"`
-	// Learn the MACs behind peers from the frames they send; static FDB entries
-	// go before learned ones. Default: false.
+	// Learn the MACs behind peers and local ports from the frames they send; static
+	// FDB entries and `macs` of ports go before learned ones. In Open vSwitch 8192
+	// are learned behind one peer or port at most, and forgotten after 300 s without
+	// a frame from or to them. Default: false.
 	Learning *bool `protobuf:"varint,8,opt,name=learning,proto3,oneof" json:"learning,omitempty"`
 	// Local answers to ARP and neighbour solicitations for addresses that FDB
 	// entries and ports state. Default: none.

@@ -1174,7 +1174,7 @@ type ObservedSegment struct {
 	Mtu uint32 `protobuf:"varint,6,opt,name=mtu,proto3" json:"mtu,omitempty"`
 	// Number of static forwarding entries.
 	FdbStatic uint64 `protobuf:"varint,7,opt,name=fdb_static,json=fdbStatic,proto3" json:"fdb_static,omitempty"`
-	// Number of learned forwarding entries. None is learned so far.
+	// Number of learned forwarding entries.
 	FdbLearned uint64 `protobuf:"varint,8,opt,name=fdb_learned,json=fdbLearned,proto3" json:"fdb_learned,omitempty"`
 	// Number of flows that belong to it.
 	Flows uint64 `protobuf:"varint,9,opt,name=flows,proto3" json:"flows,omitempty"`
