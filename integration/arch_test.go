@@ -31,7 +31,7 @@ var purePackages = []string{"model", "model/mtu", "openflow", "agent/kernel/rows
 
 // impure may not be imported by them, nor anything below it.
 var impure = []string{"os", "net", "log/slog", "syscall", "google.golang.org/grpc", "github.com/vishvananda",
-	"github.com/ovn-kubernetes/libovsdb", "github.com/digitalocean/go-openvswitch", "golang.org/x/sys"}
+	"github.com/ovn-kubernetes/libovsdb", "github.com/digitalocean/go-openvswitch", "golang.org/x/sys", module + "/agent/crash"}
 
 // clock are the functions of package time that read the clock.
 var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer"}

@@ -16,7 +16,12 @@ import (
 // pair is two hosts with a guest each on segment red.
 func pair(t *testing.T, args ...string) (sites []site, guests []*lab.Guest) {
 	t.Helper()
-	sites = newSites(t, 2)
+	return pairOf(t, lab.Options{Hosts: 2}, args...)
+}
+
+func pairOf(t *testing.T, opts lab.Options, args ...string) (sites []site, guests []*lab.Guest) {
+	t.Helper()
+	sites = sitesOf(t, opts)
 	for i, s := range sites {
 		g, err := s.AddGuest(t.Context(), "tap0", fmt.Sprintf("10.0.0.%d/24", i+1), fmt.Sprintf("02:00:00:00:00:0%d", i+1), 1400)
 		s.must(err)

@@ -51,8 +51,13 @@ type site struct {
 // objects, which must come out of the test byte for byte.
 func newSites(t *testing.T, hosts int) []site {
 	t.Helper()
+	return sitesOf(t, lab.Options{Hosts: hosts})
+}
+
+func sitesOf(t *testing.T, opts lab.Options) []site {
+	t.Helper()
 	var out []site
-	for _, h := range lab.ForTest(t, lab.Options{Hosts: hosts}).Hosts {
+	for _, h := range lab.ForTest(t, opts).Hosts {
 		s := site{h, dial(t, h), t}
 		s.guard()
 		out = append(out, s)

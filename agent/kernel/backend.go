@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/greave-sdn/greave/agent/kernel/rows"
+	"github.com/greave-sdn/greave/agent/crash"
 	"github.com/greave-sdn/greave/agent/plan"
 	"github.com/greave-sdn/greave/agent/reconcile"
 	"github.com/greave-sdn/greave/model"
@@ -262,7 +263,10 @@ func (p *pass) do(ctx context.Context, ops []plan.Op) (done []plan.Op, err error
 			}
 		}
 		ops = ops[n:]
-		for i, err := range p.cfg.Tables.Do(ctx, run) {
+		crash.At("kernel-new")
+		results := p.cfg.Tables.Do(ctx, run)
+		crash.At("kernel-written")
+		for i, err := range results {
 			o := run[i]
 			_, refused := p.refused[o.Object]
 			switch {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/greave-sdn/greave/agent/crash"
 	"github.com/greave-sdn/greave/agent/plan"
 	"github.com/greave-sdn/greave/model"
 	"github.com/greave-sdn/greave/openflow"
@@ -40,9 +41,11 @@ func (p *pass) bundle(ctx context.Context, bridge string, d plan.Plan) error {
 		if len(objects) < len(byObject) {
 			sent = joinChange(whole, byObject, objects)
 		}
+		crash.At("flows-new")
 		if err := p.cfg.Switch.Apply(ctx, bridge, sent); err != nil {
 			return fmt.Errorf("write flows of bridge %s: %w", bridge, err)
 		}
+		crash.At("flows-written")
 		for _, o := range only(d.Stage(plan.StageFlows), objects) {
 			if o.Target == plan.FlowsOf(bridge) {
 				p.out.Done = append(p.out.Done, o)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/greave-sdn/greave/agent/crash"
 	"github.com/greave-sdn/greave/agent/plan"
 	"github.com/greave-sdn/greave/agent/reconcile"
 	"github.com/greave-sdn/greave/model"
@@ -243,6 +244,7 @@ func (p *pass) rows(ctx context.Context, stage plan.Stage) error {
 		if err := p.configured(ctx, next); err != nil {
 			return err
 		}
+		crash.At("rows-taken-up")
 	}
 	return p.observe(ctx)
 }
@@ -262,10 +264,12 @@ func (p *pass) transact(ctx context.Context, ops []plan.Op) (int, error) {
 		if t.Empty() {
 			return nil
 		}
+		crash.At("rows-new")
 		res, err := p.cfg.Session.Transact(ctx, t)
 		if err != nil {
 			return fmt.Errorf("write Open vSwitch: %w", err)
 		}
+		crash.At("rows-committed")
 		next = max(next, res.NextCfg)
 		p.out.Done = append(p.out.Done, mine...)
 		return nil

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/greave-sdn/greave/agent/crash"
 )
 
 // ErrLocked means that another process has the state directory open.
@@ -51,12 +53,14 @@ func writeFile(dir, name string, data []byte) error {
 		return err
 	}
 	_, err = f.Write(data)
+	crash.At(name + "-written")
 	if err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(path+".tmp", path)
 	}
+	crash.At(name + "-renamed")
 	if err != nil {
 		_ = os.Remove(path + ".tmp") // it takes room on a disk that may be full
 		return err

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/greave-sdn/greave/agent/crash"
 	"github.com/greave-sdn/greave/openflow"
 )
 
@@ -225,11 +226,14 @@ func (s *Store) write(r record, durable bool) error {
 
 // put writes a line; when that fails it takes back what was written.
 func (s *Store) put(line []byte, durable bool) error {
+	crash.At("record-new")
 	_, err := s.journal.Write(line)
+	crash.At("record-written")
 	if err == nil && durable {
 		if err = s.journal.Sync(); err != nil {
 			s.dirty = true // after a failed fsync nobody knows what the disk has
 		}
+		crash.At("record-durable")
 	}
 	if err == nil {
 		return nil

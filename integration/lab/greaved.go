@@ -52,6 +52,18 @@ func buildBinaries(ctx context.Context) (string, error) {
 	return dir, err
 }
 
+// BuildGreaved builds the daemon with build tags, beside the ordinary one, and returns its path.
+func BuildGreaved(ctx context.Context, tags string) (string, error) {
+	ordinary, _, err := Binaries(ctx)
+	if err != nil {
+		return "", err
+	}
+	path := ordinary + "-" + tags
+	root := filepath.Dir(filepath.Dir(filepath.Dir(ordinary)))
+	_, _, err = run(ctx, "", nil, "", "go", "build", "-C", root, "-buildvcs=false", "-tags", tags, "-o", path, "./cmd/greaved")
+	return path, err
+}
+
 // GreavedSocket is the address greaved listens on, "unix:/…/greaved.sock".
 func (h *Host) GreavedSocket() string { return "unix:" + h.greavedPath() }
 
@@ -92,7 +104,7 @@ func (h *Host) StartGreaved(ctx context.Context, args ...string) error {
 		return errors.New("start greaved: it runs already")
 	}
 	argv := append([]string{binary, "--name", h.Name, "--ovsdb", h.OVSSocket(), "--listen", h.GreavedSocket(), "--state-dir", h.StateDir()}, args...)
-	p, err := h.lab.spawn("greaved", h.NS, filepath.Join(h.dir, "greaved.log"), h.env(), argv...)
+	p, err := h.lab.spawn("greaved", h.NS, filepath.Join(h.dir, "greaved.log"), append(h.env(), h.GreavedEnv...), argv...)
 	if err != nil {
 		return err
 	}

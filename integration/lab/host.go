@@ -25,6 +25,8 @@ type Host struct {
 	VTEP  netip.Addr // 192.0.2.N, prefix length 24
 	VTEP6 netip.Addr // 2001:db8::N, prefix length 64; set on the host only with Options.IPv6
 
+	GreavedEnv []string // more environment of the daemon that StartGreaved starts, "NAME=value"
+
 	lab   *Lab
 	dir   string
 	noOVS bool // made by AddKernelHost
