@@ -10,7 +10,7 @@ UNIT = $(shell go list ./... | grep -v /integration)
 REPORT := build/testreport
 
 .DEFAULT_GOAL := help
-.PHONY: deps build test test-vm bench-vm test-fast lint generate demo demo-vm fmt clean help
+.PHONY: deps build test test-vm bench-vm chaos test-fast lint generate demo demo-vm fmt clean help
 
 deps: ## install what tests and demo need and this machine lacks
 	@integration/install-deps.sh
@@ -28,6 +28,11 @@ bench-vm: ## greave in the kernel beside ip and tunnels made by hand; writes bui
 	@integration/vm/install-deps.sh
 	@GREAVE_BENCH=full GREAVE_VM='guest=^TestBench' go test ./integration/vm -run TestGuest -count=1 -timeout 20m -v | grep -E 'bench.*_test.go|^(ok|FAIL|--- FAIL)'
 	@cp build/vm/artifacts/guest/bench-vm*.json build/
+
+CHAOS_FOR ?= 3m
+CHAOS_SEED ?= 0
+chaos: deps ## random faults under changing intent for CHAOS_FOR, and a kill at every point and many system calls
+	go test ./integration -count=1 -v -timeout 0 -run '^TestC(haos|rash.*)$$' -chaos-for $(CHAOS_FOR) -chaos-seed $(CHAOS_SEED) -crash-points 0
 
 test-fast: $(REPORT) ## what needs neither root nor Open vSwitch, under a minute
 	@$(REPORT) -short -timeout 2m ./...

@@ -17,7 +17,7 @@ import (
 )
 
 // crashPoints is how many points of each transition are swept: spread evenly over all of them.
-var crashPoints = flag.Int("crash-points", 5, "points at which greaved is killed in each transition; 0 is all")
+var crashPoints = flag.Int("crash-points", 4, "points at which greaved is killed in each transition; 0 is all")
 
 // transition is a change of the document during which greaved is killed.
 type transition struct{ name, from, to string }

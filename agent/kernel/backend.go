@@ -13,8 +13,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/greave-sdn/greave/agent/kernel/rows"
 	"github.com/greave-sdn/greave/agent/crash"
+	"github.com/greave-sdn/greave/agent/kernel/rows"
 	"github.com/greave-sdn/greave/agent/plan"
 	"github.com/greave-sdn/greave/agent/reconcile"
 	"github.com/greave-sdn/greave/model"
