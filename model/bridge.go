@@ -79,6 +79,8 @@ type Bridge struct {
 	MTU        uint32 // MTU of the local port, 68-65535; 0: OVS's default
 	Adopt      bool   // take over an existing bridge of this name
 	Implied    bool   // not stated, but needed by a segment or port
+
+	SweepOrphans bool // remove ports that others made for guests and left behind
 }
 
 // Ref implements Object.
@@ -124,6 +126,7 @@ func (b Bridge) checkKernel(c *checker, path string) {
 	refuse(b.Datapath == DatapathSystem || b.Datapath == DatapathNetdev, ".datapath", b.Datapath.String())
 	refuse(len(b.Protocols) > 0, ".protocols", join(b.Protocols))
 	refuse(b.FailMode == FailSecure && !implied, ".fail_mode", "secure")
+	refuse(b.SweepOrphans, ".sweep_orphans", "true")
 	refuse(b.DatapathID.Set, ".datapath_id", fmt.Sprintf("%016x", b.DatapathID.V))
 }
 

@@ -44,6 +44,7 @@ type OVSPort struct {
 	MTURequest  uint32 // 0: none
 	ExternalIDs map[string]string
 	Ofport      int // -1: the switch refused it; 0: not yet known
+	Members     int // interfaces: several are a bond
 	OfportAsked int
 	Error       string
 }

@@ -77,6 +77,7 @@ type Resolved struct {
 	Why      map[Ref]string     // and the reason
 	Underlay map[netip.Addr]int // MTU of the device with each local endpoint
 	Tables   map[string]uint32  // routing table of each VRF device
+	Orphans  map[string]string  // OVS ports of guests whose devices are gone: the iface-id of each
 	OVSUp    bool               // Open vSwitch answers
 	OVSAway  string             // why it does not
 	OVSHere  bool               // the host has Open vSwitch
@@ -183,6 +184,7 @@ func Resolve(s HostState, f Facts) Resolved {
 	}
 	r.place(s, f)
 	datapaths := r.bridges(s, f)
+	r.Orphans = orphans(f)
 	r.ports(s, f, datapaths)
 	r.segments(s, f)
 	r.mtuOfSegments()
@@ -248,6 +250,10 @@ func (r *Resolved) ports(s HostState, f Facts, datapaths map[string]Datapath) {
 			have, ok := bestFor(p, byIface[p.IfaceID])
 			if n := bindNotice(p, have, ok); n.Reason != "" {
 				r.Blocked[p.Ref()] = n
+				continue
+			}
+			if _, gone := r.Orphans[have.Name]; gone {
+				r.Blocked[p.Ref()] = Notice{Reason: NoticeDeviceAbsent, Message: fmt.Sprintf("OVS port %s is there, but its device is gone", have.Name)}
 				continue
 			}
 			out.Device, out.Bound, out.Ofport = have.Name, true, have.Ofport

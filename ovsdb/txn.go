@@ -192,9 +192,13 @@ func (t *Txn) UpdateInterface(tag string, iface RowRef, c InterfaceChange) {
 		columnChange{"options", c.Options}, columnChange{"external_ids", c.ExternalIDs})
 }
 
-// DeletePort takes a port off a bridge; the database drops it then, and its interfaces.
-func (t *Txn) DeletePort(tag string, bridge, port RowRef) {
+// DeletePort takes a port off a bridge; the database drops it then, and its interfaces. Interfaces that are given must
+// be as observed too.
+func (t *Txn) DeletePort(tag string, bridge, port RowRef, interfaces ...RowRef) {
 	t.guard(tag, vswitch.PortTable, port)
+	for _, i := range interfaces {
+		t.guard(tag, vswitch.InterfaceTable, i)
+	}
 	set := t.portsOf(tag, bridge)
 	set.remove = append(set.remove, ovsdb.UUID{GoUUID: port.UUID})
 }

@@ -43,6 +43,9 @@ type Config struct {
 	// SwitchTimeout bounds the wait for ovs-vswitchd to take up a transaction;
 	// 0 means 5 s.
 	SwitchTimeout time.Duration
+	// OrphanGrace is the least time between the two full observations that make a
+	// port an orphan; 0 means 10 s.
+	OrphanGrace time.Duration
 }
 
 // Backend implements reconcile.Backend.
@@ -52,6 +55,7 @@ type Backend struct {
 	watch   *watcher
 	altered map[string]unstuck // by target
 	wipes   *wipes
+	orphans orphanage
 	changes chan struct{}
 }
 
@@ -62,7 +66,10 @@ func New(cfg Config) *Backend {
 	if cfg.SwitchTimeout == 0 {
 		cfg.SwitchTimeout = 5 * time.Second
 	}
-	b := &Backend{cfg: cfg, altered: map[string]unstuck{}, changes: make(chan struct{}, 1)}
+	if cfg.OrphanGrace == 0 {
+		cfg.OrphanGrace = 10 * time.Second
+	}
+	b := &Backend{cfg: cfg, altered: map[string]unstuck{}, orphans: orphanage{}, changes: make(chan struct{}, 1)}
 	b.images = newImages(cfg.Switch, cfg.Owner)
 	b.wipes = newWipes(cfg.Now)
 	b.watch = newWatcher(cfg.Switch, func(bridge string, lost bool) {
@@ -131,6 +138,7 @@ func (b *Backend) Plan(ctx context.Context, want model.Resolved, bind *openflow.
 	if err := p.observe(ctx); err != nil {
 		return plan.Plan{}, err
 	}
+	p.sweep = b.orphans.ripe(p.sightings(), b.cfg.Now(), b.cfg.OrphanGrace)
 	return p.diff(true)
 }
 
@@ -147,6 +155,7 @@ func (b *Backend) Pass(ctx context.Context, in reconcile.PassInput) reconcile.Ou
 	for attempt := range attempts {
 		p := b.newPass(in)
 		p.last = attempt == attempts-1
+		p.look = in.Full && attempt == 0
 		err := p.run(ctx)
 		p.out.Done = append(out.Done, p.out.Done...)
 		maps.Copy(p.out.Wiped, out.Wiped)

@@ -31,6 +31,8 @@ func (p *pass) lower(t *ovsdb.Txn, o plan.Op) {
 		p.updatePort(t, tag, *o.Port)
 	case o.Port != nil && o.Verb == plan.Delete:
 		p.deletePort(t, tag, o.Port.Name)
+	case o.Port != nil && o.Verb == plan.Sweep:
+		p.sweepPort(t, tag, o.Port.Name)
 	case o.Port != nil && o.Verb == plan.Mark:
 		since := p.cfg.Now().UTC().Format(time.RFC3339)
 		p.writeMark(t, tag, o.Port.Name, ovsdb.MapChange{Set: map[string]string{model.MarkInstalled: p.cfg.Owner.Name + " " + since}})

@@ -63,7 +63,7 @@ func bridgeOf(b ovsdb.BridgeRow, s ovsdb.Snapshot) model.OVSBridge {
 }
 
 func portOf(p ovsdb.PortRow, bridge string, s ovsdb.Snapshot) model.OVSPort {
-	out := model.OVSPort{Name: p.Name, Bridge: bridge, VLAN: vlanOf(p), ExternalIDs: p.ExternalIDs}
+	out := model.OVSPort{Name: p.Name, Bridge: bridge, VLAN: vlanOf(p), ExternalIDs: p.ExternalIDs, Members: len(p.Interfaces)}
 	if len(p.Interfaces) != 1 {
 		return out // a bond: somebody else's
 	}

@@ -29,6 +29,8 @@ type pass struct {
 	left   map[string]bool // targets of operations that the switch altered before and this pass leaves out
 	looked bool            // for what may have wiped flows
 	last   bool            // the last attempt: a name that is taken is no race
+	look   bool            // a full observation, and not the same one again: orphans count
+	sweep  map[string]string
 	out    reconcile.Outcome
 }
 
@@ -48,6 +50,7 @@ func (p *pass) run(ctx context.Context) error {
 		return err
 	}
 	p.findWiped(false)
+	p.findOrphans()
 	first, err := p.diff(true)
 	if err != nil {
 		return err
@@ -206,7 +209,7 @@ func (p *pass) ownedBridges() []string {
 func (p *pass) diff(predict bool) (plan.Plan, error) {
 	d, err := plan.Diff(plan.Input{
 		Want: p.in.Want, Have: p.host, Images: p.images, Owner: p.cfg.Owner,
-		Failed: p.failed, Unread: p.unread, Predict: predict,
+		Failed: p.failed, Unread: p.unread, Sweep: p.sweep, Predict: predict,
 	}, p.in.Bindings)
 	if err != nil {
 		return plan.Plan{}, err

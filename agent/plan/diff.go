@@ -22,6 +22,9 @@ type Input struct {
 	Failed map[model.Ref]model.Notice
 	// Unread says of bridges that are not among Images why they could not be read.
 	Unread map[string]string
+	// Sweep are ports of others that were seen orphaned long enough, with the
+	// reason. They go where their bridge says so.
+	Sweep map[string]string
 	// Predict lets a port that does not exist yet count as having the number
 	// that greave will ask for: for a plan of all stages at once.
 	Predict bool
@@ -31,8 +34,8 @@ type Input struct {
 // takes numbers from b for what is new.
 func Diff(in Input, b *openflow.Bindings) (Plan, error) {
 	d := &differ{Input: in, b: b, plan: Plan{
-		Bundles: map[string]openflow.Change{}, Notices: map[model.Ref]model.Notice{},
-	}, wipes: map[string]bool{}}
+		Bundles: map[string]openflow.Change{}, Notices: map[model.Ref]model.Notice{}, Remarks: map[model.Ref]string{},
+	}, wipes: map[string]bool{}, swept: map[string]bool{}}
 	maps.Copy(d.plan.Notices, in.Want.Blocked)
 	maps.Copy(d.plan.Notices, in.Failed)
 	bridges := d.takeBridges(wantBridges(in.Want, in.Owner))
@@ -43,6 +46,7 @@ func Diff(in Input, b *openflow.Bindings) (Plan, error) {
 		return Plan{}, err
 	}
 	d.marks(ports)
+	d.sweep(bridges)
 	d.removals(bridges, ports)
 	d.reach()
 	sortOps(d.plan.Ops)
@@ -54,6 +58,7 @@ type differ struct {
 	plan  Plan
 	b     *openflow.Bindings
 	wipes map[string]bool // bridges whose flows an operation wipes
+	swept map[string]bool // ports that a sweep takes
 }
 
 func (d *differ) owns(ids map[string]string) bool { return ids[model.MarkOwner] == d.Owner.Name }
@@ -323,7 +328,7 @@ func (d *differ) removals(bridges map[string]WantBridge, ports map[string]WantPo
 	for _, name := range slices.Sorted(maps.Keys(d.Have.Ports)) {
 		have := d.Have.Ports[name]
 		_, keep := ports[name]
-		if keep || gone[have.Bridge] {
+		if keep || gone[have.Bridge] || d.swept[name] {
 			continue
 		}
 		ref := refOf(have.ExternalIDs, model.Ref{Kind: model.KindPort, Name: name})

@@ -25,9 +25,10 @@ const (
 	Mark          // external_ids of somebody else's row
 	Unmark
 	Delete
+	Sweep // delete somebody else's row, which its device left behind
 )
 
-var verbNames = [...]string{"", "create", "update", "recreate", "install", "withdraw", "mark", "unmark", "delete"}
+var verbNames = [...]string{"", "create", "update", "recreate", "install", "withdraw", "mark", "unmark", "delete", "sweep"}
 
 func (v Verb) String() string { return verbNames[v] }
 
@@ -146,6 +147,11 @@ func (p Plan) With(o Plan) Plan {
 	}
 	both.Notices = maps.Clone(p.Notices)
 	maps.Copy(both.Notices, o.Notices)
+	if both.Remarks = maps.Clone(p.Remarks); both.Remarks == nil {
+		both.Remarks = o.Remarks
+	} else {
+		maps.Copy(both.Remarks, o.Remarks)
+	}
 	both.Bundles, both.Programs = o.Bundles, o.Programs
 	return both
 }

@@ -226,6 +226,7 @@ func (l *Loop) judge(w work, out Outcome, drift map[model.Ref]Condition) HostSta
 			g.put(ref, ObjectStatus{State: Removing, BlockedOn: n.On}, n.Reason, n.Message, nil)
 		}
 	}
+	g.swept(out.Done)
 	h := g.finish(hostCondition(out.Away))
 	h.PassNumber, h.LastPass = g.old.PassNumber+1, l.cfg.Now()
 	if l.reached { // else it is not known what else there may be to take away

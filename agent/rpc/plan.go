@@ -16,6 +16,7 @@ var verbs = map[plan.Verb]greavev1.Verb{
 	plan.Mark:     greavev1.Verb_VERB_MARK,
 	plan.Unmark:   greavev1.Verb_VERB_UNMARK,
 	plan.Delete:   greavev1.Verb_VERB_DELETE,
+	plan.Sweep:    greavev1.Verb_VERB_SWEEP,
 }
 
 // wirePlan turns a plan into its wire form; enums of stages and disruption have

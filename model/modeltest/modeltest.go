@@ -57,6 +57,8 @@ func (g *generator) bridges() {
 			FailMode: rapid.SampledFrom([]model.FailMode{0, model.FailStandalone, model.FailSecure}).Draw(g.t, "fail mode"),
 			MTU:      rapid.SampledFrom([]uint32{0, 1500, 9000}).Draw(g.t, "mtu"),
 			Adopt:    g.yes("adopt bridge"),
+
+			SweepOrphans: g.yes("sweep orphans"),
 		})
 	}
 }

@@ -76,7 +76,7 @@ func (r *reader) bridge(path string, w *greavev1.Bridge) model.Bridge {
 	b := model.Bridge{
 		Name: w.GetName(), Backend: backends[w.GetBackend()], Datapath: datapaths[w.GetDatapath()],
 		Forwarding: forwardings[w.GetForwarding()], FailMode: failModes[w.GetFailMode()],
-		Protocols: w.GetProtocols(), Adopt: w.GetAdopt(),
+		Protocols: w.GetProtocols(), Adopt: w.GetAdopt(), SweepOrphans: w.GetSweepOrphans(),
 		MTU:       r.nonzero(path+".mtu", w.Mtu, 68, 65535),
 		Addresses: each(path+".addresses", w.GetAddresses(), r.prefix),
 	}

@@ -67,7 +67,7 @@ func segmentToWire(g model.Segment) *greavev1.Segment {
 func bridgeToWire(b model.Bridge) *greavev1.Bridge {
 	w := &greavev1.Bridge{Name: b.Name, Backend: backends.wire(b.Backend), Datapath: datapaths.wire(b.Datapath),
 		Forwarding: forwardings.wire(b.Forwarding), FailMode: failModes.wire(b.FailMode), Protocols: b.Protocols,
-		Mtu: unlessZero(b.MTU), Adopt: unlessZero(b.Adopt), Hwaddr: unlessZero(macText(b.HWAddr)),
+		Mtu: unlessZero(b.MTU), Adopt: unlessZero(b.Adopt), SweepOrphans: unlessZero(b.SweepOrphans), Hwaddr: unlessZero(macText(b.HWAddr)),
 		Addresses: wireList(b.Addresses, netip.Prefix.String)}
 	if b.DatapathID.Set {
 		w.DatapathId = proto.String(fmt.Sprintf("%016x", b.DatapathID.V))

@@ -282,7 +282,13 @@ type Bridge struct {
 	// Take over an existing bridge of this name that bears no owner mark. It is
 	// greave's from then on, and is removed when no source states it any more.
 	// Default: false, and such a bridge is CONFLICT. Refused for foreign bridges.
-	Adopt         *bool `protobuf:"varint,12,opt,name=adopt,proto3,oneof" json:"adopt,omitempty"`
+	Adopt *bool `protobuf:"varint,12,opt,name=adopt,proto3,oneof" json:"adopt,omitempty"`
+	// Remove ports of this bridge that another made for a guest and left behind:
+	// a row of a plain device with external_ids:iface-id, as libvirt and CNIs
+	// write it, whose device the host no longer has at two full observations at
+	// least 10 s apart. Nothing else of others is ever removed. Default: false,
+	// and such ports are named in the bridge's status. Open vSwitch only.
+	SweepOrphans  *bool `protobuf:"varint,13,opt,name=sweep_orphans,json=sweepOrphans,proto3,oneof" json:"sweep_orphans,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -401,11 +407,18 @@ func (x *Bridge) GetAdopt() bool {
 	return false
 }
 
+func (x *Bridge) GetSweepOrphans() bool {
+	if x != nil && x.SweepOrphans != nil {
+		return *x.SweepOrphans
+	}
+	return false
+}
+
 var File_greave_v1_bridge_proto protoreflect.FileDescriptor
 
 const file_greave_v1_bridge_proto_rawDesc = "" +
 	"\n" +
-	"\x16greave/v1/bridge.proto\x12\tgreave.v1\x1a\x15greave/v1/encap.proto\"\xed\x03\n" +
+	"\x16greave/v1/bridge.proto\x12\tgreave.v1\x1a\x15greave/v1/encap.proto\"\xa9\x04\n" +
 	"\x06Bridge\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x15.greave.v1.BridgeModeR\x04mode\x12,\n" +
@@ -422,11 +435,13 @@ const file_greave_v1_bridge_proto_rawDesc = "" +
 	"\n" +
 	"forwarding\x18\v \x01(\x0e2\x15.greave.v1.ForwardingR\n" +
 	"forwarding\x12\x19\n" +
-	"\x05adopt\x18\f \x01(\bH\x03R\x05adopt\x88\x01\x01B\t\n" +
+	"\x05adopt\x18\f \x01(\bH\x03R\x05adopt\x88\x01\x01\x12(\n" +
+	"\rsweep_orphans\x18\r \x01(\bH\x04R\fsweepOrphans\x88\x01\x01B\t\n" +
 	"\a_hwaddrB\x0e\n" +
 	"\f_datapath_idB\x06\n" +
 	"\x04_mtuB\b\n" +
-	"\x06_adopt*[\n" +
+	"\x06_adoptB\x10\n" +
+	"\x0e_sweep_orphans*[\n" +
 	"\n" +
 	"BridgeMode\x12\x1b\n" +
 	"\x17BRIDGE_MODE_UNSPECIFIED\x10\x00\x12\x17\n" +

@@ -43,6 +43,9 @@ const (
 	Verb_VERB_MARK Verb = 7
 	// Takes them off again.
 	Verb_VERB_UNMARK Verb = 8
+	// Removes a row that another made for a guest and left behind (see
+	// Bridge.sweep_orphans).
+	Verb_VERB_SWEEP Verb = 9
 )
 
 // Enum value maps for Verb.
@@ -57,6 +60,7 @@ var (
 		6: "VERB_WITHDRAW",
 		7: "VERB_MARK",
 		8: "VERB_UNMARK",
+		9: "VERB_SWEEP",
 	}
 	Verb_value = map[string]int32{
 		"VERB_UNSPECIFIED": 0,
@@ -68,6 +72,7 @@ var (
 		"VERB_WITHDRAW":    6,
 		"VERB_MARK":        7,
 		"VERB_UNMARK":      8,
+		"VERB_SWEEP":       9,
 	}
 )
 
@@ -491,7 +496,7 @@ const file_greave_v1_plan_proto_rawDesc = "" +
 	"\vFieldChange\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
-	"\x03new\x18\x03 \x01(\tR\x03new*\xa7\x01\n" +
+	"\x03new\x18\x03 \x01(\tR\x03new*\xb7\x01\n" +
 	"\x04Verb\x12\x14\n" +
 	"\x10VERB_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVERB_CREATE\x10\x01\x12\x0f\n" +
@@ -501,7 +506,9 @@ const file_greave_v1_plan_proto_rawDesc = "" +
 	"\fVERB_INSTALL\x10\x05\x12\x11\n" +
 	"\rVERB_WITHDRAW\x10\x06\x12\r\n" +
 	"\tVERB_MARK\x10\a\x12\x0f\n" +
-	"\vVERB_UNMARK\x10\b*Z\n" +
+	"\vVERB_UNMARK\x10\b\x12\x0e\n" +
+	"\n" +
+	"VERB_SWEEP\x10\t*Z\n" +
 	"\x05Stage\x12\x15\n" +
 	"\x11STAGE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTAGE_ADDITIVE\x10\x01\x12\x0f\n" +
