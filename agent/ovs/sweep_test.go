@@ -29,9 +29,9 @@ func TestOrphanage(t *testing.T) {
 		{"another row", []look{{0, true, []sighting{tap}}, {grace, true, []sighting{again}}}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o, at, got := orphanage{}, time.Unix(1000, 0), map[string]string{}
+			o, got := orphanage{}, map[string]string{}
 			for _, l := range c.looks {
-				at = time.Unix(1000, 0).Add(l.after)
+				at := time.Unix(1000, 0).Add(l.after)
 				now := map[sighting]bool{}
 				for _, s := range l.sees {
 					now[s] = true
