@@ -248,6 +248,17 @@ func (s site) object(kind greavev1.ObjectKind, name string) *greavev1.ObjectStat
 	return r.Objects[0].Status
 }
 
+// observedPort is what the host has of a port.
+func (s site) observedPort(name string) *greavev1.ObservedPort {
+	s.t.Helper()
+	r, err := s.List(s.t.Context(), &greavev1.ListRequest{Kind: portKind, Name: name})
+	s.must(err)
+	if len(r.Objects) == 0 {
+		return nil
+	}
+	return r.Objects[0].GetPort()
+}
+
 // becomes waits until an object has a state, and a reason if one is given. It
 // returns how long that took.
 func (s site) becomes(kind greavev1.ObjectKind, name string, state greavev1.ResourceState, reason string) time.Duration {

@@ -14,6 +14,7 @@ import (
 // the segment's MTU; a patch joins two bridges. Their rows carry the mark, come
 // back when somebody deletes them, change in place, and go with the document.
 func TestO2CreatedPorts(t *testing.T) {
+	t.Parallel()
 	l := lab.ForTest(t, lab.Options{})
 	start(t, l)
 	h1, h2 := l.Hosts[0], l.Hosts[1]

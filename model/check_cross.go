@@ -108,7 +108,7 @@ func (c *checker) memberships(s, union *HostState) {
 	ports := map[string]int{}
 	for _, p := range union.Ports {
 		for _, a := range p.Attachments {
-			ports[a.Segment]++
+			ports[a.Segment] += a.copies()
 		}
 	}
 	for _, g := range union.Segments {
@@ -120,7 +120,7 @@ func (c *checker) memberships(s, union *HostState) {
 		case n > most:
 			c.add(cmp.Or(path, "peers"), g.Name, ReasonOutOfRange, fmt.Sprintf("would have %d members, and more than %d copies of a broadcast Open vSwitch loses in silence", n, most), "split the segment")
 		case n > 0 && ports[g.Name] > FloodPortsMax:
-			c.add(cmp.Or(path, "ports"), g.Name, ReasonOutOfRange, fmt.Sprintf("would have %d local ports beside members, and beyond %d Open vSwitch may lose copies of a broadcast in silence", ports[g.Name], FloodPortsMax), "split the segment")
+			c.add(cmp.Or(path, "ports"), g.Name, ReasonOutOfRange, fmt.Sprintf("would have %d local ports beside members, where one in a VLAN counts for %d, and beyond %d Open vSwitch may lose copies of a broadcast in silence", ports[g.Name], copyOfVLAN, FloodPortsMax), "split the segment")
 		}
 		for _, m := range users[g.Name] {
 			at, joins := paths[Ref{KindPeer, m}]

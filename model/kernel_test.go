@@ -141,7 +141,9 @@ var notOnOVS = []refusal{
 		others: fabric(model.HostState{Vteps: []model.Vtep{{Name: "v0", Addr: addr("10.0.9.9"), Netns: "red"}}})},
 	{name: "segment MTU on OVS", reason: model.ReasonUnimplemented, path: "segments[0].mtu", edit: func(s *model.HostState) { s.Segments[0].MTU = 1400 }},
 	{name: "port MTU on OVS", reason: model.ReasonUnimplemented, path: "ports[0].mtu", edit: func(s *model.HostState) { s.Ports[0].MTU = 1400 }},
-	{name: "VLAN attachment on OVS", reason: model.ReasonUnimplemented, path: "ports[0].attachments[0].vlan", edit: func(s *model.HostState) { s.Ports[0].Attachments[0].VLAN = 7 }},
+	{name: "two VLANs of a port in one segment on OVS", reason: model.ReasonUnimplemented, path: "ports[0].attachments[1].segment", edit: func(s *model.HostState) {
+		s.Ports[0].Attachments = append(s.Ports[0].Attachments, model.Attachment{Segment: "s1", VLAN: 7})
+	}},
 	{name: "bridge addresses on OVS", reason: model.ReasonUnimplemented, path: "bridges[0].addresses", edit: bridge(func(b *model.Bridge) { b.Addresses = []netip.Prefix{prefix("192.0.2.9/24")} })},
 	{name: "721 members over Geneve", reason: model.ReasonOutOfRange, path: "segments[0]", edit: members(model.FloodMaxGeneve+1, model.EncapGeneve)},
 	{name: "tunnel of OVS without bridge", reason: model.ReasonRequired, path: "tunnels[0].bridge", edit: tunnel(func(t *model.Tunnel) { t.Bridge, t.Layer, t.Backend = "", model.LayerL2, model.BackendOVS })},

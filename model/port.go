@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // Port is a local attachment: a device that greave adds to a bridge, an OVS port
@@ -28,6 +29,25 @@ type Port struct {
 type Attachment struct {
 	Segment string
 	VLAN    uint32 // 1-4094; 0: untagged frames
+}
+
+// Trunk tells whether the port carries exactly the VLANs that its attachments
+// name, 0 for untagged frames. One that names none carries all frames of its
+// guest, tags and all, in its one segment.
+func (p Port) Trunk() bool {
+	return p.Patch.Bridge != "" || slices.ContainsFunc(p.Attachments, func(a Attachment) bool { return a.VLAN != 0 })
+}
+
+// copyOfVLAN is how many times the actions of a copy to a port are those of one to
+// a port in a VLAN, rounded up: 8 bytes to output it, 8 to push its tag, and 4 to
+// take that off for the next.
+const copyOfVLAN = 3
+
+func (a Attachment) copies() int {
+	if a.VLAN != 0 {
+		return copyOfVLAN
+	}
+	return 1
 }
 
 // Ref implements Object.
@@ -90,7 +110,9 @@ func (p Port) checkBackend(c *checker, path string) {
 	c.unbuilt(path, []unbuilt{
 		{p.MTU != 0 && !p.Created(), ".mtu", fmt.Sprint(p.MTU), "set it with ip link set mtu", "", ""},
 	})
-	for i, a := range p.Attachments {
-		c.unbuilt(index(path+".attachments", i), []unbuilt{{a.VLAN != 0, ".vlan", fmt.Sprint(a.VLAN), "attach untagged: leave it out", "", ""}})
+	in := map[string]bool{}
+	for i, a := range p.Attachments { // where a broadcast went to both, it would come in by one and leave by the other
+		c.unbuilt(index(path+".attachments", i), []unbuilt{{in[a.Segment], ".segment", a.Segment, "attach the port to it by one VLAN", "", "has another VLAN of this port, which is not supported on Open vSwitch yet"}})
+		in[a.Segment] = true
 	}
 }

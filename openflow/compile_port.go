@@ -16,16 +16,16 @@ func (c *compiler) port(p model.ResolvedPort, segments map[string]model.Resolved
 			continue // left out: without it there is no key
 		}
 		id := c.numbers.segment(s.Name)
-		w.flow(TableClassify, prioRule, Match{InPort: port},
-			c.enter(s, id, 0, SetField{Field: FieldTunID, Value: s.Key}, Resubmit{TablePortSecurity})...)
+		w.arrive(p, port, a, c.enter(s, id, 0, SetField{Field: FieldTunID, Value: s.Key}, Resubmit{TablePortSecurity})...)
 		for _, mac := range p.MACs {
 			m := matchReg(RegSegment, id)
 			m.EthDst = matchMAC(mac)
 			w.flow(TableL2, prioRule, m, SetReg(RegOut, uint32(port)), Resubmit{TableLocalOut})
 		}
-		m := matchReg(RegSegment, id)
-		m.Regs[RegOut] = Exact32(uint32(port))
-		w.flow(TableLocalOut, prioRule, m, Output{port})
+		w.leave(p, port, a, id)
+	}
+	if p.Trunk() {
+		w.flow(TableClassify, prioDefault, Match{InPort: port}) // drop, and count with the port
 	}
 	c.security(w, p, port)
 	c.learnPort(w, p, port, segments)

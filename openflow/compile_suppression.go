@@ -15,10 +15,6 @@ const (
 
 var broadcastMAC = MaskedMAC{macOnes, macOnes}
 
-// untagged matches frames without a VLAN tag: what is inside one is another
-// network's, whose addresses nobody stated.
-var untagged = Masked16{Mask: vlanCFI}
-
 // stated is an address of a segment.
 type stated struct {
 	segment string
@@ -116,7 +112,7 @@ func (c *compiler) answers(w writer, s model.ResolvedSegment, mac MAC, ips []net
 			continue
 		}
 		m := matchReg(RegSegment, c.numbers.segment(s.Name))
-		m.VlanTCI = untagged
+		m.VlanTCI = untagged // what is inside a tag is another network's, whose addresses nobody stated
 		back := []Action{Move{PartEthSrc, PartEthDst}, SetField{Field: FieldEthSrc, Value: macBits(mac)}}
 		if ip.Is6() {
 			m.EthDst = groupBit // a unicast one asks whether the guest is alive: it says so itself

@@ -177,8 +177,12 @@ func without(s model.HostState, gone model.Ref) model.HostState {
 	}
 	s.Peers = slices.DeleteFunc(s.Peers, func(p model.Peer) bool { return p.Ref() == gone })
 	s.Segments = slices.DeleteFunc(s.Segments, func(g model.Segment) bool { return g.Ref() == gone })
-	s.Ports = slices.DeleteFunc(slices.Clone(s.Ports), func(p model.Port) bool {
-		return p.Ref() == gone || slices.ContainsFunc(p.Attachments, func(a model.Attachment) bool { return isGone(a.Segment) })
+	s.Ports = slices.Clone(s.Ports)
+	for i, p := range s.Ports {
+		s.Ports[i].Attachments = slices.DeleteFunc(slices.Clone(p.Attachments), func(a model.Attachment) bool { return isGone(a.Segment) })
+	}
+	s.Ports = slices.DeleteFunc(s.Ports, func(p model.Port) bool {
+		return p.Ref() == gone || gone.Kind == model.KindSegment && len(p.Attachments) == 0
 	})
 	s.Fdb = slices.DeleteFunc(slices.Clone(s.Fdb), func(e model.FdbEntry) bool {
 		return e.Ref() == gone || isGone(e.Segment) || isGone(e.Peer)
@@ -202,7 +206,9 @@ func touches(w *world, gone, ref model.Ref) bool {
 	case model.KindPeer: // a peer has flows for each encapsulation that its segments use
 		return gone.Kind == model.KindSegment || gone.Kind == model.KindFdb
 	case model.KindPort, model.KindFdb:
-		return share(w, gone, ref)
+		return share(w, gone, ref) || gone.Kind == model.KindSegment && slices.ContainsFunc(w.r.Ports, func(p model.ResolvedPort) bool {
+			return p.Ref() == ref && attached(p.Port, gone.Name)
+		})
 	}
 	return false
 }

@@ -108,6 +108,7 @@ const (
 	FieldNDReserved    // R, S and O of an advertisement, from the top bit on (RFC 4861 §4.4)
 	FieldNDOptionsType // 1: source, 2: target link-layer address
 	FieldEthDst        // Value is the 48 bits of a MAC
+	FieldVLANVID       // Value is VLANPresent and the VLAN id, of the outer tag
 )
 
 type (

@@ -151,6 +151,10 @@ func knownAction(s string) Action {
 	switch s {
 	case "NORMAL":
 		return Normal{}
+	case pushVLANText:
+		return PushVLAN{}
+	case popVLANText:
+		return PopVLAN{}
 	case "LOCAL":
 		return Output{PortLocal}
 	case "IN_PORT":

@@ -14,14 +14,14 @@ import (
 
 // inner is what the pipeline can see or change above Ethernet.
 type inner struct {
-	etherType, tci uint16
-	src, dst       netip.Addr // ARP: spa and tpa
-	proto, icmp    uint8      // ARP: op
-	sport, dport   uint16
-	target         netip.Addr
-	sha, tha       model.MAC // ND: sll and tll
-	reserved       uint64
-	option         uint64
+	etherType    uint16
+	src, dst     netip.Addr // ARP: spa and tpa
+	proto, icmp  uint8      // ARP: op
+	sport, dport uint16
+	target       netip.Addr
+	sha, tha     model.MAC // ND: sll and tll
+	reserved     uint64
+	option       uint64
 }
 
 func (i inner) matches(m openflow.Match) bool {
@@ -167,8 +167,8 @@ func TestPipelineAnswers(t *testing.T) {
 			for _, p := range w.r.Ports {
 				if attached(p.Port, seg.Name) {
 					for n := range 6 {
-						askAll(t, w, s, seg, w.ports[p.Device], modeltest.IP(1+n, true))
-						askAll(t, w, s, seg, w.ports[p.Device], modeltest.IP(1+n, false))
+						askAll(t, w, s, seg, p, modeltest.IP(1+n, true))
+						askAll(t, w, s, seg, p, modeltest.IP(1+n, false))
 					}
 				}
 			}
@@ -176,7 +176,7 @@ func TestPipelineAnswers(t *testing.T) {
 				for n := range 6 {
 					q := question(w.tunnelPort(h.Encap), modeltest.IP(1+n, n%2 == 0))
 					q.tunID, q.tunSrc, q.tunDst = seg.Key, w.r.Hops[h][0].Remote, w.r.Hops[h][0].Local
-					if got, want := s.send(q), w.expect(seg, 0, true, q.dst); !same(got, want) {
+					if got, want := s.send(q), w.expect(seg, 0, true, q.dst, 0); !same(got, want) {
 						t.Fatalf("question from %s in %s: %v, want %v", h, seg.Name, got, want)
 					}
 				}
@@ -185,25 +185,27 @@ func TestPipelineAnswers(t *testing.T) {
 	})
 }
 
-func askAll(t *rapid.T, w world, s *sw, seg model.ResolvedSegment, in openflow.Port, ip netip.Addr) {
+func askAll(t *rapid.T, w world, s *sw, seg model.ResolvedSegment, p model.ResolvedPort, ip netip.Addr) {
+	in := w.ports[p.Device]
 	q := question(in, ip)
+	q.tags = enters(p.Port, seg.Name)
 	mac := w.holder(seg, ip)
-	flooded := w.expect(seg, in, false, q.dst)
+	flooded := w.expect(seg, in, false, q.dst, 0)
 	switch got := s.send(q); {
 	case !mac.IsZero() && ip.Is6() && openflow.Overlay(w.r).Datapath == model.DatapathSystem:
-		if want := w.expect(seg, in, false, mac); !same(got, want) || len(s.sent) > 0 && s.sent[0].inner != q.inner {
+		if want := w.expect(seg, in, false, mac, 0); !same(got, want) || len(s.sent) > 0 && s.sent[0].inner != q.inner {
 			t.Fatalf("%s asked for in %s: %v %+v, want the question at %v", ip, seg.Name, got, s.sent, want)
 		}
 	case !mac.IsZero():
 		want, src, dst := answer(q, mac)
-		if len(got) != 1 || got[0] != (copyOut{port: in}) || s.sent[0].inner != want || s.sent[0].src != src || s.sent[0].dst != dst {
+		if len(got) != 1 || got[0] != (copyOut{port: in, tci: q.tags[0]}) || s.sent[0].inner != want || s.sent[0].src != src || s.sent[0].dst != dst {
 			t.Fatalf("%s asked for in %s: %v %+v, want %+v", ip, seg.Name, got, s.sent, want)
 		}
 	case !same(got, flooded):
 		t.Fatalf("%s asked for in %s: %v, want %v", ip, seg.Name, got, flooded)
 	}
 	for name, edit := range map[string]func(*packet){
-		"in a VLAN": func(p *packet) { p.inner.tci = 0x1064 },
+		"in a VLAN": func(p *packet) { p.tags[1] = 0x1063 },
 		"to one":    func(p *packet) { p.dst = model.MAC{2, 9, 9, 9, 9, 9} },
 		"probe or DAD": func(p *packet) {
 			if p.inner.src = netip.IPv4Unspecified(); ip.Is6() {
@@ -219,8 +221,16 @@ func askAll(t *rapid.T, w world, s *sw, seg model.ResolvedSegment, in openflow.P
 		},
 	} {
 		q := question(in, ip)
+		q.tags = enters(p.Port, seg.Name)
 		edit(&q)
-		if got, want := s.send(q), w.expect(seg, in, false, q.dst); !same(got, want) {
+		own := q.tags[1]
+		if q.tags[0] == 0 {
+			q.tags = q.tags.bare()
+		}
+		if p.Trunk() && q.tags[0] == 0x1063 {
+			continue // its outer tag says of which segment it is
+		}
+		if got, want := s.send(q), w.expect(seg, in, false, q.dst, own); !same(got, want) {
 			t.Fatalf("%s for %s in %s: %v, want %v", name, ip, seg.Name, got, want)
 		}
 	}

@@ -55,7 +55,7 @@ func TestPipelineSecurity(t *testing.T) {
 		openflow.GuardDHCP: {DHCPGuard: true}, openflow.GuardRA: {RAGuard: true},
 	}
 	other := packet{src: otherMAC, dst: destinations[0]}
-	stacked := packet{src: guardedMAC, dst: destinations[0], inner: inner{etherType: 0x8100, tci: 0x1000}}
+	stacked := packet{src: guardedMAC, dst: destinations[0], tags: tags{0x1000}, inner: inner{etherType: 0x8100}}
 	for _, c := range []struct {
 		name string
 		p    packet

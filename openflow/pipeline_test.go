@@ -21,19 +21,28 @@ type packet struct {
 	tunID          uint64
 	tunSrc, tunDst netip.Addr
 	src, dst       model.MAC
+	tags           tags
 	inner          inner
 }
 
-// copyOut is one packet that leaves: of a local port only the port matters.
+// tags are the TCIs of a packet's VLAN tags, the outer one first.
+type tags [3]uint16
+
+func (t tags) in(tci uint16) tags { return tags{tci, t[0], t[1]} }
+func (t tags) bare() tags         { return tags{t[1], t[2]} }
+
+// copyOut is one packet that leaves: of a local port only the port and the outer
+// tag matter.
 type copyOut struct {
 	port   openflow.Port
+	tci    uint16
 	tunID  uint64
 	local  netip.Addr
 	remote netip.Addr
 }
 
 func (c copyOut) compare(o copyOut) int {
-	return cmp.Or(cmp.Compare(c.port, o.port), cmp.Compare(c.tunID, o.tunID), c.local.Compare(o.local), c.remote.Compare(o.remote))
+	return cmp.Or(cmp.Compare(c.port, o.port), cmp.Compare(c.tci, o.tci), cmp.Compare(c.tunID, o.tunID), c.local.Compare(o.local), c.remote.Compare(o.remote))
 }
 
 // sw interprets a program as ovs-vswitchd does: resubmit goes on with what was
@@ -108,13 +117,17 @@ func (s *sw) act(a openflow.Action, p *packet, depth int) {
 		p.move(a)
 	case openflow.Learn:
 		s.learn(a, *p)
+	case openflow.PushVLAN:
+		p.tags = p.tags.in(openflow.VLANPresent)
+	case openflow.PopVLAN:
+		p.tags = p.tags.bare()
 	case openflow.Resubmit:
 		s.table(a.Table, p, depth+1)
 	case openflow.Output:
 		if a.Port == p.in {
 			return
 		}
-		c := copyOut{port: a.Port}
+		c := copyOut{port: a.Port, tci: p.tags[0]}
 		if s.tunnel[a.Port] {
 			c.tunID, c.local, c.remote = p.tunID, p.tunSrc, p.tunDst
 		}
@@ -160,6 +173,8 @@ func (p *packet) set(f openflow.SetField) {
 		p.tunDst = f.Addr
 	case f.Field == openflow.FieldInPort:
 		p.in = 0
+	case f.Field == openflow.FieldVLANVID:
+		p.tags[0] = p.tags[0]&0xe000 | uint16(f.Value)
 	default:
 		p.setInner(f)
 	}
@@ -178,7 +193,7 @@ func (p *packet) matches(m openflow.Match) bool {
 	}
 	return (m.InPort == 0 || m.InPort == p.in) && p.tunID&m.TunID.Mask == m.TunID.Value &&
 		(!m.TunSrc.IsValid() || m.TunSrc == p.tunSrc) && (!m.TunDst.IsValid() || m.TunDst == p.tunDst) &&
-		p.inner.tci&m.VlanTCI.Mask == m.VlanTCI.Value && p.inner.matches(m)
+		p.tags[0]&m.VlanTCI.Mask == m.VlanTCI.Value && p.inner.matches(m)
 }
 
 // world is a state with what a host makes of it, and its compiled program.
@@ -248,31 +263,57 @@ func attached(p model.Port, segment string) bool {
 	return slices.ContainsFunc(p.Attachments, func(a model.Attachment) bool { return a.Segment == segment })
 }
 
+// enters is the tag with which frames of a segment come in by a port.
+func enters(p model.Port, segment string) (t tags) {
+	for _, a := range p.Attachments {
+		if a.Segment == segment && a.VLAN != 0 {
+			t = t.in(openflow.VLANPresent | uint16(a.VLAN))
+		}
+	}
+	return t
+}
+
+// leaves is how a frame of a segment with a tag of its own leaves by a port; none
+// when it does not.
+func (w *world) leaves(p model.ResolvedPort, segment string, tci uint16) (out []copyOut) {
+	for _, a := range p.Attachments {
+		c := copyOut{port: w.ports[p.Device], tci: tci}
+		if a.VLAN != 0 {
+			c.tci = openflow.VLANPresent | uint16(a.VLAN)
+		}
+		if a.Segment == segment && (a.VLAN != 0 || tci == 0 || !p.Trunk()) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // local lists the ports of a segment but one.
-func (w *world) local(segment string, but openflow.Port) []copyOut {
+func (w *world) local(segment string, but openflow.Port, tci uint16) []copyOut {
 	var out []copyOut
 	for _, p := range w.r.Ports {
-		if port := w.ports[p.Device]; attached(p.Port, segment) && port != but {
-			out = append(out, copyOut{port: port})
+		if w.ports[p.Device] != but {
+			out = append(out, w.leaves(p, segment, tci)...)
 		}
 	}
 	return out
 }
 
 // via is the copy that goes to a hop.
-func (w *world) via(h model.Hop, key uint64) copyOut {
+func (w *world) via(h model.Hop, key uint64, tci uint16) copyOut {
 	path := w.r.Hops[h][0]
-	return copyOut{w.tunnelPort(h.Encap), key, path.Local, path.Remote}
+	return copyOut{w.tunnelPort(h.Encap), tci, key, path.Local, path.Remote}
 }
 
-// expect says, without a pipeline, what becomes of a packet of a segment.
-func (w *world) expect(seg model.ResolvedSegment, in openflow.Port, fromTunnel bool, dst model.MAC) []copyOut {
+// expect says, without a pipeline, what becomes of a packet of a segment, with a
+// VLAN tag of its own where tci is not 0.
+func (w *world) expect(seg model.ResolvedSegment, in openflow.Port, fromTunnel bool, dst model.MAC, tci uint16) []copyOut {
 	for _, p := range w.r.Ports {
 		if attached(p.Port, seg.Name) && slices.Contains(p.MACs, dst) {
 			if w.ports[p.Device] == in {
 				return nil
 			}
-			return []copyOut{{port: w.ports[p.Device]}}
+			return w.leaves(p, seg.Name, tci)
 		}
 	}
 	for _, e := range w.r.Fdb {
@@ -280,16 +321,16 @@ func (w *world) expect(seg model.ResolvedSegment, in openflow.Port, fromTunnel b
 			if fromTunnel {
 				return nil
 			}
-			return []copyOut{w.via(e.Hop, seg.Key)}
+			return []copyOut{w.via(e.Hop, seg.Key, tci)}
 		}
 	}
 	if seg.Unknown == model.UnknownDrop && !dst.IsMulticast() {
 		return nil
 	}
-	out := w.local(seg.Name, in)
+	out := w.local(seg.Name, in, tci)
 	if !fromTunnel {
 		for _, h := range seg.Hops {
-			out = append(out, w.via(h, seg.Key))
+			out = append(out, w.via(h, seg.Key, tci))
 		}
 	}
 	return out
@@ -302,7 +343,7 @@ func same(a, b []copyOut) bool {
 
 var destinations = append([]model.MAC{
 	{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {0x33, 0x33, 0, 0, 0, 1}, {1, 0, 0x5e, 0, 0, 1}, {2, 9, 9, 9, 9, 9}, {},
-}, modeltest.MAC(1), modeltest.MAC(2), modeltest.MAC(3), modeltest.MAC(4), modeltest.MAC(6))
+}, modeltest.MAC(1), modeltest.MAC(2), modeltest.MAC(3), modeltest.MAC(4), modeltest.MAC(6), modeltest.TrunkMAC(1), modeltest.TrunkMAC(2))
 
 // TestPipelineFromLocalPort: a frame of a local port goes where the document
 // says and nowhere else: one copy a member, none to non-members, nothing of
@@ -317,15 +358,52 @@ func TestPipelineFromLocalPort(t *testing.T) {
 				if !attached(p.Port, seg.Name) {
 					continue
 				}
-				in := w.ports[p.Device]
+				in, own := w.ports[p.Device], rapid.SampledFrom([]uint16{0, 0, 0x1063}).Draw(t, "own tag")
+				if p.Trunk() && own != 0 && enters(p.Port, seg.Name) == (tags{}) {
+					own = 0 // its outer tag says of which segment it is
+				}
+				inside := tags{own}
+				if at := enters(p.Port, seg.Name); at[0] != 0 {
+					inside = inside.in(at[0])
+				}
 				for _, dst := range destinations {
-					got, want := s.send(packet{in: in, src: sole(p.MACs), dst: dst}), w.expect(seg, in, false, dst)
+					got, want := s.send(packet{in: in, src: sole(p.MACs), dst: dst, tags: inside}), w.expect(seg, in, false, dst, own)
 					if !same(got, want) {
 						t.Fatalf("%s from %s in %s: %v, want %v", dst, p.Name, seg.Name, got, want)
 					}
 					if !slices.IsSortedFunc(got, func(a, b copyOut) int { return cmp.Compare(rank(s.tunnel[a.port]), rank(s.tunnel[b.port])) }) {
 						t.Fatalf("%s from %s: members before local ports: %v", dst, p.Name, got)
 					}
+				}
+			}
+		}
+	})
+}
+
+// TestPipelineTrunk: a frame whose tag no attachment of a trunk names goes nowhere,
+// and is counted with the port; a priority alone is no VLAN.
+func TestPipelineTrunk(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		s := w.sw(t.Fatalf)
+		for _, p := range w.r.Ports {
+			if p.Bridge != w.overlay || !p.Trunk() {
+				continue
+			}
+			of := map[uint16]string{}
+			for _, a := range p.Attachments {
+				of[uint16(a.VLAN)] = a.Segment
+			}
+			for _, tci := range []uint16{0, 0x1000, 0xb000, 0x1001, 0x1007, 0xf007, 0x1064, 0x1ffe} {
+				x := packet{in: w.ports[p.Device], src: sole(p.MACs), dst: destinations[0], tags: tags{tci}}
+				got := s.send(x)
+				i := slices.IndexFunc(w.r.Segments, func(g model.ResolvedSegment) bool { return g.Name == of[tci&0xfff] })
+				if i < 0 {
+					if len(got) > 0 || !openflow.StrayVLAN(s.drop) || w.object(s.drop.Cookie) != p.Ref() {
+						t.Fatalf("TCI %#x from %s: %v, dropped by %s", tci, p.Name, got, s.drop)
+					}
+				} else if want := w.expect(w.r.Segments[i], x.in, false, x.dst, 0); !same(got, want) {
+					t.Fatalf("TCI %#x from %s: %v, want %v", tci, p.Name, got, want)
 				}
 			}
 		}
@@ -365,14 +443,14 @@ func TestPipelineFromTunnel(t *testing.T) {
 				from.tunID = seg.Key
 				for _, from.dst = range destinations {
 					got := s.send(from)
-					if want := w.expect(seg, from.in, true, from.dst); uses && !same(got, want) {
+					if want := w.expect(seg, from.in, true, from.dst, 0); uses && !same(got, want) {
 						t.Fatalf("%s from %s in %s: %v, want %v", from.dst, h, seg.Name, got, want)
 					}
 					for _, c := range got {
 						if s.tunnel[c.port] {
 							t.Fatalf("%s from %s goes on to a tunnel: %v", from.dst, h, c)
 						}
-						if !slices.Contains(w.local(seg.Name, 0), c) {
+						if !slices.Contains(w.local(seg.Name, 0, 0), c) {
 							t.Fatalf("%s from %s with the key of %s reaches %v", from.dst, h, seg.Name, c)
 						}
 					}
@@ -410,7 +488,7 @@ func TestSplitHorizonTwoEncapsulations(t *testing.T) {
 		path := w.r.Hops[h][0]
 		for _, dst := range destinations {
 			got := s.send(packet{in: w.tunnelPort(h.Encap), tunSrc: path.Remote, tunDst: path.Local, tunID: red.Key, dst: dst})
-			if want := w.expect(red, 0, true, dst); !same(got, want) {
+			if want := w.expect(red, 0, true, dst, 0); !same(got, want) {
 				t.Errorf("%s from %s: %v, want %v", dst, h, got, want)
 			}
 		}

@@ -186,6 +186,10 @@ func appendAction(dst []byte, a Action) []byte {
 		return appendLearn(dst, a)
 	case Normal:
 		return append(dst, "NORMAL"...)
+	case PushVLAN:
+		return append(dst, pushVLANText...)
+	case PopVLAN:
+		return append(dst, popVLANText...)
 	case Opaque:
 		return append(dst, a.Text...)
 	}
@@ -198,6 +202,7 @@ var fieldNames = [...]string{
 	FieldTunIPv6Src: "tun_ipv6_src", FieldTunIPv6Dst: "tun_ipv6_dst",
 	FieldEthSrc: "eth_src", FieldInPort: "in_port", FieldARPOp: "arp_op", FieldICMPv6Type: "icmpv6_type",
 	FieldNDReserved: "nd_reserved", FieldNDOptionsType: "nd_options_type", FieldEthDst: "eth_dst",
+	FieldVLANVID: "vlan_vid",
 }
 
 // String is the name OVS gives the field.

@@ -26,14 +26,16 @@ func (f Flow) Check() error {
 	if err := f.Match.Check(); err != nil {
 		return fmt.Errorf("match: %w", err)
 	}
-	size := 600 // header, longest match, instruction
+	size := 600      // header, longest match, instruction
+	match := f.Match // as the actions before have changed it
 	for i, a := range f.Actions {
 		if err := checkAction(a); err != nil {
 			return fmt.Errorf("action %d: %w", i, err)
 		}
-		if err := checkNeeds(a, f.Match); err != nil {
+		if err := checkNeeds(a, match); err != nil {
 			return fmt.Errorf("action %d: %w", i, err)
 		}
+		match = retagged(match, a)
 		size += actionSize(a)
 	}
 	return checkSize(size)
@@ -167,7 +169,7 @@ func checkAction(a Action) error {
 		return a.check()
 	case Learn:
 		return a.check()
-	case Normal:
+	case Normal, PushVLAN, PopVLAN:
 		return nil
 	}
 	return fmt.Errorf("%T is read, not written", a)
@@ -184,6 +186,8 @@ func (s SetField) check() error {
 		ok = s.Value == 0 && s.Addr.Is4()
 	case s.Field == FieldTunIPv6Src || s.Field == FieldTunIPv6Dst:
 		ok = s.Value == 0 && plainIPv6(s.Addr)
+	case s.Field == FieldVLANVID:
+		ok = !s.Addr.IsValid() && s.Value&^vlanVID == VLANPresent
 	case s.Field <= FieldEthDst:
 		ok = !s.Addr.IsValid() && s.Value <= fieldMax[s.Field]
 	}

@@ -198,6 +198,7 @@ const (
 	needsICMPv6
 	needsND     // a solicitation or an advertisement
 	needsAdvert // an advertisement alone
+	needsTag
 )
 
 func (n need) met(m Match) bool {
@@ -213,6 +214,8 @@ func (n need) met(m Match) bool {
 		return icmp && (m.Upper.ICMPType == NDSolicit || m.Upper.ICMPType == NDAdvert)
 	case needsAdvert:
 		return icmp && m.Upper.ICMPType == NDAdvert
+	case needsTag:
+		return m.VlanTCI.Mask&m.VlanTCI.Value&vlanCFI != 0
 	}
 	return true
 }
@@ -225,6 +228,8 @@ func (f Field) need() need {
 		return needsICMPv6
 	case FieldNDReserved, FieldNDOptionsType:
 		return needsND
+	case FieldVLANVID:
+		return needsTag
 	}
 	return needsNothing
 }
@@ -251,6 +256,8 @@ func checkNeeds(a Action, m Match) error {
 		ok = a.Field.need().met(m)
 	case Move:
 		ok = a.From.need().met(m) && a.To.need().met(m)
+	case PopVLAN:
+		ok = needsTag.met(m)
 	}
 	if !ok {
 		return fmt.Errorf("%s is of a protocol that the match does not state", appendAction(nil, a))

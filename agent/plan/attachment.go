@@ -26,6 +26,9 @@ func attachmentPorts(p model.ResolvedPort) []WantPort {
 		far := WantPort{Object: p.Ref(), Name: p.FarName(), Bridge: p.Patch.Bridge, Type: typePatch, Adopt: p.Adopt}
 		near.Type, near.Options = typePatch, map[string]string{"peer": far.Name}
 		far.Options = map[string]string{"peer": near.Name}
+		for _, a := range p.Attachments { // those of the overlay bridge, and no other
+			far.VLAN.Trunks = append(far.VLAN.Trunks, a.VLAN)
+		}
 		return []WantPort{near, far}
 	}
 	return []WantPort{near}

@@ -37,6 +37,7 @@ type view struct {
 	flowsOf  map[model.Ref]uint64    // number of flows of an object
 	counted  map[flowsAt]*greavev1.Counters
 	dropped  map[model.Ref]*greavev1.ObservedPortSecurity // by the guards of a port
+	stray    map[model.Ref]*uint64                        // in a VLAN that a port does not name
 }
 
 // flowsAt is the flows of one object in one table.
@@ -52,7 +53,7 @@ func newView(in ovs.Inspection, want model.HostState, owner model.Owner, bind *o
 		tunnels: map[string]model.ResolvedTunnel{}, segments: map[string]model.ResolvedSegment{}, hops: map[string][]model.Hop{},
 		member: map[string][]string{}, devices: map[string]model.Device{},
 		flowsOf: map[model.Ref]uint64{}, counted: map[flowsAt]*greavev1.Counters{},
-		dropped: map[model.Ref]*greavev1.ObservedPortSecurity{},
+		dropped: map[model.Ref]*greavev1.ObservedPortSecurity{}, stray: map[model.Ref]*uint64{},
 	}
 	for _, e := range v.want.Fdb {
 		v.entries[e.Ref()] = e
@@ -304,6 +305,7 @@ func (v *view) port(name string) *greavev1.ObservedPort {
 		Addresses: v.Facts.Devices[have.Name].Addrs, Owned: v.owns(have.ExternalIDs), Up: carries(have), Counters: v.counters(have.Name),
 		Security: v.dropped[model.Ref{Kind: model.KindPort, Name: name}],
 	}
+	v.portVLANs(out, have, p)
 	for _, a := range p.Attachments {
 		out.Segments = append(out.Segments, a.Segment)
 	}

@@ -8,6 +8,9 @@ import (
 
 // countDrop adds a flow of port security to what its guard has dropped.
 func (v *view) countDrop(ref model.Ref, f openflow.Seen) {
+	if openflow.StrayVLAN(f.Flow) {
+		v.stray[ref] = &f.Packets
+	}
 	guard := openflow.GuardOf(f.Flow)
 	if guard == openflow.GuardNone {
 		return

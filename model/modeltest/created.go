@@ -38,6 +38,7 @@ func (g *generator) created() {
 		case len(g.s.Segments) > 0 && g.yes("patch to the overlay"):
 			seg := g.s.Segments[g.n("segment", 0, len(g.s.Segments)-1)]
 			p.Bridge, p.Attachments = seg.Bridge, []model.Attachment{{Segment: seg.Name}}
+			g.vlans(&p, 100+i)
 		case i > 0 && g.yes("patch between normal bridges"):
 			p.Bridge, p.VLAN = normal[i-1], g.vlan()
 		default:

@@ -135,6 +135,7 @@ func (g *generator) attachments() {
 				macs++
 				p.MACs = append(p.MACs, MAC(macs))
 			}
+			g.vlans(&p, count)
 			p.IPs = g.ips()
 			p.Security = g.security(p)
 			count++

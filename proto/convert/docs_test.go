@@ -46,7 +46,7 @@ A second path to a peer is refused as UNIMPLEMENTED too, and shows in no table.
 
 A bridge says where what is on it is built: its tunnels, segments and ports. ` + "`backend: auto`" + ` is Open vSwitch where it runs, else the kernel, and never moves a bridge that is built. A tunnel without bridge and segment is a device of the kernel. What the one backend cannot do is refused as UNSUPPORTED, by its path and with the reason; what it could and does not yet do, as UNIMPLEMENTED.
 
-On Open vSwitch these are UNIMPLEMENTED: ` + "`vrf` and `netns`" + ` of a VTEP that is used there; ` + "`mtu`" + ` of a segment; ` + "`mtu`" + ` of a ` + "`device`" + ` port, and a VLAN of an attachment; ` + "`addresses`" + ` of a bridge; and of a tunnel ` + "ERSPAN of version 2 or over IPv6 on the kernel datapath, `segment`, `device`, `ignore_df`, `fwmark`, `encap_limit`, `gbp`, `mtu`, `multicast: false`, `admin: down`, `vrf` and `netns`" + `. UNSUPPORTED are ` + "`checksum.in`, `sequence.in`, `udp_encap`" + ` and the remote ` + "`any`" + `.
+On Open vSwitch these are UNIMPLEMENTED: ` + "`vrf` and `netns`" + ` of a VTEP that is used there; ` + "`mtu`" + ` of a segment; ` + "`mtu`" + ` of a ` + "`device`" + ` port, and two attachments of one to one segment; ` + "`addresses`" + ` of a bridge; and of a tunnel ` + "ERSPAN of version 2 or over IPv6 on the kernel datapath, `segment`, `device`, `ignore_df`, `fwmark`, `encap_limit`, `gbp`, `mtu`, `multicast: false`, `admin: down`, `vrf` and `netns`" + `. UNSUPPORTED are ` + "`checksum.in`, `sequence.in`, `udp_encap`" + ` and the remote ` + "`any`" + `.
 
 In the kernel ` + "`security`" + ` of a port is UNIMPLEMENTED, and these are UNSUPPORTED: ` + "`iface_id`, `internal` and `patch`" + ` ports; VLAN modes but access and a trunk of all; ` + "`datapath`, `protocols`, `fail_mode: secure` and `datapath_id`" + ` of a bridge; a layer 3 tunnel on a bridge; and what the fields of [Tunnel](#tunnel) say of GRE over IPv6, Geneve, and the remotes ` + "`any` and `flow`" + `.
 `
@@ -60,7 +60,7 @@ segments: [{name: s, key: 1, mtu: 1400}]
 bridges: [{name: br0, addresses: [192.0.2.1/24]}, {name: br1, datapath: system}]
 ports:
   - {name: a, device: eth1, bridge: br0, mtu: 1400}
-  - {name: b, device: eth2, attachments: [{segment: s, vlan: 3}]}
+  - {name: b, device: eth2, attachments: [{segment: s, vlan: 3}, {segment: s, vlan: 4}]}
 tunnels:
   - {name: t, bridge: br0, remote: {address: 2001:db8::9}, device: eth0, ignore_df: true, fwmark: 1, encap_limit: 1, mtu: 1400, multicast: false, admin: down, netns: x}
   - {name: u, layer: l3, bridge: br0, remote: {address: 192.0.2.9}, vrf: red}
@@ -73,7 +73,7 @@ tunnels:
 	errs, _ = model.Validate(model.Normalize(s, model.HostState{}), nil, "h", model.Capabilities{}).(model.FieldErrors)
 	for _, path := range []string{"vteps[0].netns", "peers[0].paths[1]",
 		"segments[0].mtu", "bridges[0].addresses",
-		"ports[0].mtu", "ports[1].attachments[0].vlan",
+		"ports[0].mtu", "ports[1].attachments[1].segment",
 		"tunnels[0].device", "tunnels[0].ignore_df", "tunnels[0].fwmark", "tunnels[0].encap_limit",
 		"tunnels[0].mtu", "tunnels[0].multicast", "tunnels[0].admin", "tunnels[0].netns",
 		"tunnels[1].vrf", "tunnels[2].erspan.version", "tunnels[2].encap", "tunnels[3].gbp", "tunnels[3].segment"} {

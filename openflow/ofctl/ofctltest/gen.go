@@ -18,8 +18,10 @@ func Flow() *rapid.Generator[openflow.Flow] {
 		f.Table = table(t)
 		f.Priority = rapid.Uint16().Filter(func(p uint16) bool { return p != 32768 }).Draw(t, "priority")
 		f.Match = match(t)
+		m := f.Match
 		for range rapid.IntRange(0, 5).Draw(t, "actions") {
-			f.Actions = append(f.Actions, action(t, f.Match))
+			a := action(t, m)
+			f.Actions, m.VlanTCI = append(f.Actions, a), afterwards(m.VlanTCI, a)
 		}
 		return f
 	})
@@ -126,6 +128,8 @@ func set(t *rapid.T, m openflow.Match) openflow.SetField {
 	switch {
 	case f <= openflow.FieldReg5:
 		return openflow.SetField{Field: f, Value: uint64(rapid.Uint32().Draw(t, "value"))}
+	case f == openflow.FieldVLANVID:
+		return openflow.SetField{Field: f, Value: openflow.VLANPresent | rapid.Uint64().Draw(t, "value")&fieldMask[f]}
 	case f > openflow.FieldTunIPv6Dst:
 		return openflow.SetField{Field: f, Value: rapid.Uint64().Draw(t, "value") & fieldMask[f]}
 	case f == openflow.FieldTunID:
@@ -134,8 +138,19 @@ func set(t *rapid.T, m openflow.Match) openflow.SetField {
 	return openflow.SetField{Field: f, Addr: address(t, f == openflow.FieldTunSrc || f == openflow.FieldTunDst)}
 }
 
+// afterwards is what is known of the outer tag once an action is done.
+func afterwards(tci openflow.Masked16, a openflow.Action) openflow.Masked16 {
+	switch a.(type) {
+	case openflow.PushVLAN:
+		return openflow.Masked16{Value: openflow.VLANPresent, Mask: openflow.VLANPresent}
+	case openflow.PopVLAN:
+		return openflow.Masked16{}
+	}
+	return tci
+}
+
 func action(t *rapid.T, m openflow.Match) openflow.Action {
-	switch rapid.IntRange(0, 6).Draw(t, "action") {
+	switch rapid.IntRange(0, 7).Draw(t, "action") {
 	case 0:
 		return set(t, m)
 	case 1:
@@ -150,6 +165,13 @@ func action(t *rapid.T, m openflow.Match) openflow.Action {
 		id := openflow.ObjectID(rapid.Uint64Range(0, uint64(openflow.ObjectIDMax)).Draw(t, "behind"))
 		return openflow.Learn{Cookie: openflow.MakeCookie(rapid.Uint16().Draw(t, "owner"), openflow.KindLearned, id),
 			Load: rapid.SampledFrom([]openflow.Move{openflow.LoadPeer, openflow.LoadPort}).Draw(t, "load")}
+	case 6:
+		switch {
+		case m.VlanTCI.Mask&m.VlanTCI.Value&openflow.VLANPresent != 0:
+			return openflow.PopVLAN{}
+		case m.VlanTCI.Mask == 0: // a switch takes no third tag
+			return openflow.PushVLAN{}
+		}
 	}
 	return openflow.Output{Port: rapid.SampledFrom([]openflow.Port{openflow.PortLocal, openflow.PortInPort}).Draw(t, "output")}
 }

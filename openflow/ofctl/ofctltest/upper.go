@@ -61,13 +61,17 @@ func hardware(t *rapid.T) openflow.Hardware {
 var fieldMask = map[openflow.Field]uint64{
 	openflow.FieldEthSrc: 1<<48 - 1, openflow.FieldEthDst: 1<<48 - 1, openflow.FieldInPort: 0, openflow.FieldARPOp: 1<<8 - 1,
 	openflow.FieldICMPv6Type: 255, openflow.FieldNDReserved: 1<<32 - 1, openflow.FieldNDOptionsType: 255,
+	openflow.FieldVLANVID: 0xfff,
 }
 
 // fieldsOf are the fields that a flow of match m may set.
 func fieldsOf(m openflow.Match) []openflow.Field {
 	var out []openflow.Field
-	for f := range openflow.FieldNDOptionsType + 1 {
+	for f := range openflow.FieldVLANVID + 1 {
 		set := openflow.SetField{Field: f}
+		if f == openflow.FieldVLANVID {
+			set.Value = openflow.VLANPresent
+		}
 		if (openflow.Flow{Key: openflow.Key{Match: m}, Actions: []openflow.Action{set}}).Check() == nil || f <= openflow.FieldTunIPv6Dst {
 			out = append(out, f)
 		}

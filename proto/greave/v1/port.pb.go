@@ -108,8 +108,10 @@ type Port struct {
 	// VLAN behaviour towards a bridge that forwards by NORMAL. Default: trunk of
 	// all VLANs. Refused on the overlay bridge, where attachments say it.
 	Vlan *Vlan `protobuf:"bytes,7,opt,name=vlan,proto3" json:"vlan,omitempty"`
-	// Segments that the port takes part in, keyed by vlan. Default: none. Only
-	// on the overlay bridge, or behind a patch to it.
+	// Segments that the port takes part in, keyed by vlan. Default: none. Only on
+	// the overlay bridge. A port that names a VLAN other than 0, and a patch port,
+	// carries no frames but those of the VLANs that it names; another one carries
+	// all frames of its guest, tags and all.
 	Attachments []*Attachment `protobuf:"bytes,8,rep,name=attachments,proto3" json:"attachments,omitempty"`
 	// Unicast MACs of the guest behind the port. Default: learned. With iface_id
 	// checked against external_ids:attached-mac.
@@ -488,7 +490,9 @@ func (x *Vlan) GetTrunks() []uint32 {
 	return nil
 }
 
-// Attachment puts the frames of one VLAN of a port into a segment.
+// Attachment puts the frames of one VLAN of a port into a segment. The tag is
+// taken off on the way in and put on on the way out, with priority 0; tags inside
+// it stay.
 type Attachment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the segment. Required.

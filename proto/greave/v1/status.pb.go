@@ -1627,15 +1627,15 @@ type ObservedPort struct {
 	Addresses []string `protobuf:"bytes,9,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	// MTU of the device, in bytes; 0 where the host has none.
 	Mtu uint32 `protobuf:"varint,10,opt,name=mtu,proto3" json:"mtu,omitempty"`
-	// vlan_mode as the switch has it; empty is its default. Not told so far.
+	// vlan_mode as the switch has it; empty is its default.
 	VlanMode string `protobuf:"bytes,11,opt,name=vlan_mode,json=vlanMode,proto3" json:"vlan_mode,omitempty"`
-	// VLAN tag. Unset when the port has none. Not told so far.
+	// VLAN tag. Unset when the port has none.
 	Tag *uint32 `protobuf:"varint,12,opt,name=tag,proto3,oneof" json:"tag,omitempty"`
-	// VLANs trunked; none means all. Not told so far.
+	// VLANs trunked; none means all.
 	Trunks []uint32 `protobuf:"varint,13,rep,packed,name=trunks,proto3" json:"trunks,omitempty"`
 	// Segments it takes part in, sorted.
 	Segments []string `protobuf:"bytes,14,rep,name=segments,proto3" json:"segments,omitempty"`
-	// Far end of a patch port. Not told so far.
+	// Far end of a patch port.
 	FarPort string `protobuf:"bytes,15,opt,name=far_port,json=farPort,proto3" json:"far_port,omitempty"`
 	// Whether the switch has taken it up: an ofport and no error. The link is not
 	// looked at.
@@ -1646,7 +1646,11 @@ type ObservedPort struct {
 	Counters *Counters `protobuf:"bytes,18,opt,name=counters,proto3" json:"counters,omitempty"`
 	// Packets from the guest that the port's `security` dropped, by guard. Unset
 	// when it has none. They count from when the guard was last written.
-	Security      *ObservedPortSecurity `protobuf:"bytes,19,opt,name=security,proto3" json:"security,omitempty"`
+	Security *ObservedPortSecurity `protobuf:"bytes,19,opt,name=security,proto3" json:"security,omitempty"`
+	// Packets from the port that were dropped for a VLAN that no attachment names.
+	// Unset where no attachment names a VLAN, and in the kernel. They count from
+	// when the port was last written.
+	StrayVlan     *uint64 `protobuf:"varint,20,opt,name=stray_vlan,json=strayVlan,proto3,oneof" json:"stray_vlan,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1812,6 +1816,13 @@ func (x *ObservedPort) GetSecurity() *ObservedPortSecurity {
 		return x.Security
 	}
 	return nil
+}
+
+func (x *ObservedPort) GetStrayVlan() uint64 {
+	if x != nil && x.StrayVlan != nil {
+		return *x.StrayVlan
+	}
+	return 0
 }
 
 // ObservedPortSecurity counts the packets that the guards of a port dropped.
@@ -2051,7 +2062,7 @@ const file_greave_v1_status_proto_rawDesc = "" +
 	"\x04port\x18\x05 \x01(\tR\x04port\x12\x18\n" +
 	"\alearned\x18\x06 \x01(\bR\alearned\x12-\n" +
 	"\x04idle\x18\a \x01(\v2\x19.google.protobuf.DurationR\x04idle\x12/\n" +
-	"\bcounters\x18\b \x01(\v2\x13.greave.v1.CountersR\bcounters\"\x98\x04\n" +
+	"\bcounters\x18\b \x01(\v2\x13.greave.v1.CountersR\bcounters\"\xcb\x04\n" +
 	"\fObservedPort\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
@@ -2072,8 +2083,11 @@ const file_greave_v1_status_proto_rawDesc = "" +
 	"\x02up\x18\x10 \x01(\bR\x02up\x12\x14\n" +
 	"\x05owned\x18\x11 \x01(\bR\x05owned\x12/\n" +
 	"\bcounters\x18\x12 \x01(\v2\x13.greave.v1.CountersR\bcounters\x12;\n" +
-	"\bsecurity\x18\x13 \x01(\v2\x1f.greave.v1.ObservedPortSecurityR\bsecurityB\x06\n" +
-	"\x04_tag\"\x98\x01\n" +
+	"\bsecurity\x18\x13 \x01(\v2\x1f.greave.v1.ObservedPortSecurityR\bsecurity\x12\"\n" +
+	"\n" +
+	"stray_vlan\x18\x14 \x01(\x04H\x01R\tstrayVlan\x88\x01\x01B\x06\n" +
+	"\x04_tagB\r\n" +
+	"\v_stray_vlan\"\x98\x01\n" +
 	"\x14ObservedPortSecurity\x12\x10\n" +
 	"\x03mac\x18\x01 \x01(\x04R\x03mac\x12\x0e\n" +
 	"\x02ip\x18\x02 \x01(\x04R\x02ip\x12\x10\n" +
