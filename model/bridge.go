@@ -65,9 +65,10 @@ func (f Forwarding) String() string {
 	return "unspecified"
 }
 
-// Bridge is a bridge that greave makes and owns.
+// Bridge is a bridge that greave makes and owns, or a foreign one.
 type Bridge struct {
 	Name       string
+	Foreign    bool // somebody else's: of all below it has at most a backend
 	Backend    Backend
 	Datapath   Datapath
 	Forwarding Forwarding
@@ -90,6 +91,10 @@ func (b Bridge) Ref() Ref { return Ref{KindBridge, b.Name} }
 var openflowVersions = []string{"OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15"}
 
 func (b Bridge) check(c *checker, path string) {
+	if b.Foreign {
+		b.checkForeign(c, path)
+		return
+	}
 	c.createdName(path+".name", b.Name)
 	c.oneOf(path+".protocols", b.Protocols, openflowVersions)
 	c.mtu(path+".mtu", b.MTU)

@@ -71,6 +71,9 @@ func normalBridge(b Bridge) Bridge {
 	if b.Backend == 0 {
 		b.Backend = BackendAuto
 	}
+	if b.Foreign { // what it is otherwise is its owner's to say
+		return b
+	}
 	if b.Datapath == 0 {
 		b.Datapath = DatapathAuto
 	}

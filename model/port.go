@@ -56,6 +56,10 @@ func (p Port) Ref() Ref { return Ref{KindPort, p.Name} }
 func (p Port) check(c *checker, path string) {
 	p.binding(c, path)
 	c.ref(path+".bridge", Ref{KindBridge, p.Bridge})
+	if c.bridges[p.Bridge].Foreign {
+		c.notOnForeign(path, p.Bridge, "join that bridge by a patch port of the overlay bridge; the frames of its ports come by their VLAN")
+		return
+	}
 	overlay := c.isOverlay(p.Bridge)
 	if len(p.Attachments) == 0 && overlay {
 		c.add(path+".attachments", "", ReasonRequired, "a port of an overlay bridge belongs to a segment", "add attachments: [{segment: NAME}]")

@@ -65,6 +65,7 @@ type ResolvedTunnel struct {
 // fact is not in the lists but in Blocked.
 type Resolved struct {
 	Bridges  []Bridge // backend is decided; datapath of an OVS bridge is system or netdev
+	Foreign  []Bridge // somebody else's that are there
 	Hops     map[Hop][]ResolvedPath
 	Segments []ResolvedSegment
 	Ports    []ResolvedPort
@@ -87,6 +88,7 @@ type Resolved struct {
 func (r Resolved) For(b Backend) Resolved {
 	out := r
 	out.Bridges = keep(r.Bridges, func(o Bridge) bool { return r.On[o.Ref()] == b })
+	out.Foreign = keep(r.Foreign, func(o Bridge) bool { return r.On[o.Ref()] == b })
 	out.Segments = keep(r.Segments, func(o ResolvedSegment) bool { return r.On[o.Ref()] == b })
 	out.Ports = keep(r.Ports, func(o ResolvedPort) bool { return r.On[o.Ref()] == b })
 	out.Fdb = keep(r.Fdb, func(o ResolvedFdb) bool { return r.On[o.Ref()] == b })
@@ -136,6 +138,7 @@ type Notice struct {
 const (
 	NoticeOVSAbsent       = "OVS_NOT_RUNNING"
 	NoticePortAbsent      = "PORT_ABSENT"
+	NoticeBridgeAbsent    = "BRIDGE_ABSENT"
 	NoticePortElsewhere   = "PORT_ON_ANOTHER_BRIDGE"
 	NoticeDeviceAbsent    = "DEVICE_ABSENT"
 	NoticeMACMismatch     = "ATTACHED_MAC_DIFFERS"
@@ -215,6 +218,10 @@ func (r *Resolved) bridges(s HostState, f Facts) map[string]Datapath {
 		if r.away(b.Ref(), f) {
 			continue
 		}
+		if b.Foreign {
+			r.foreign(b, f)
+			continue
+		}
 		if b.Datapath == DatapathAuto && b.Backend == BackendOVS {
 			b.Datapath = datapaths[b.Name]
 		}
@@ -241,7 +248,7 @@ func (r *Resolved) ports(s HostState, f Facts, datapaths map[string]Datapath) {
 		out := ResolvedPort{Port: p, Device: p.Device}
 		switch {
 		case p.Created():
-			if n := joinNotice(p, datapaths); n.Reason != "" {
+			if n := r.joinNotice(p, datapaths); n.Reason != "" {
 				r.Blocked[p.Ref()] = n
 				continue
 			}

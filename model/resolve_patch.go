@@ -32,7 +32,7 @@ func (r *Resolved) datapaths(s HostState, f Facts) map[string]Datapath {
 		continue
 	}
 	for _, b := range s.Bridges {
-		if known[b.Name] != 0 || r.On[b.Ref()] != BackendOVS {
+		if known[b.Name] != 0 || b.Foreign || r.On[b.Ref()] != BackendOVS {
 			continue
 		}
 		known[b.Name] = DatapathNetdev
@@ -44,13 +44,16 @@ func (r *Resolved) datapaths(s HostState, f Facts) map[string]Datapath {
 }
 
 // joinNotice says what keeps a patch from joining its bridges.
-func joinNotice(p Port, datapaths map[string]Datapath) Notice {
+func (r *Resolved) joinNotice(p Port, datapaths map[string]Datapath) Notice {
 	if p.Patch.Bridge == "" {
 		return Notice{}
 	}
+	bridge := Ref{KindBridge, p.Patch.Bridge}
+	if _, blocked := r.Blocked[bridge]; blocked {
+		return Notice{Reason: NoticeBlockedOn, Message: "waits for " + bridge.String(), On: []Ref{bridge}}
+	}
 	near, far := datapaths[p.Bridge], datapaths[p.Patch.Bridge]
 	if near != far {
-		bridge := Ref{KindBridge, p.Patch.Bridge}
 		return Notice{Reason: NoticeConflict, Message: "bridge " + bridge.Name + " " + datapathsDiffer(p, near, far) + ": " + oneDatapath(far, p.Bridge), On: []Ref{bridge}}
 	}
 	return Notice{}

@@ -84,7 +84,9 @@ func (s Segment) check(c *checker, path string) {
 	c.forSegments(path+".encap", s.Encap)
 	c.tunnelKey(path+".key", s.Key, s.Encap)
 	c.ref(path+".bridge", Ref{KindBridge, s.Bridge})
-	if b, known := c.bridges[s.Bridge]; known && b.Forwarding != ForwardOverlay {
+	if b, known := c.bridges[s.Bridge]; known && b.Foreign {
+		c.add(path+".bridge", s.Bridge, ReasonConflict, "is foreign, and greave puts no flow on it", "leave it out, and join that bridge by a patch port")
+	} else if known && b.Forwarding != ForwardOverlay {
 		c.add(path+".bridge", s.Bridge, ReasonConflict, "switches by NORMAL and carries no segments", "leave it out, or give that bridge forwarding: overlay")
 	}
 	for i, m := range s.Members {

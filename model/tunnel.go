@@ -191,6 +191,7 @@ func (t Tunnel) checkPlace(c *checker, path string) {
 	} else if t.Segment == "" && backend == BackendOVS {
 		c.ref(path+".bridge", Ref{Kind: KindBridge})
 	}
+	c.notOnForeign(path, t.Bridge, "use a bridge that greave makes")
 	if c.isOverlay(t.Bridge) {
 		c.add(path+".bridge", t.Bridge, ReasonConflict, "is the overlay bridge, which forwards between segments and has no place for an explicit tunnel", "use a bridge with forwarding: normal")
 	}

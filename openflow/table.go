@@ -36,7 +36,7 @@ type TableInfo struct {
 // Tables lists the pipeline in order.
 func Tables() []TableInfo {
 	return []TableInfo{
-		{TableClassify, "classify", "By port of entry: a tunnel packet goes to its source check, a packet of a local port gets its segment and tunnel key."},
+		{TableClassify, "classify", "By port of entry, and by VLAN where a port names any: a tunnel packet goes to its source check, a packet of a local port gets its segment and tunnel key."},
 		{TablePortSecurity, "port security", "Of a port with guards: what only a server or a router sends is dropped, and what has another source MAC. The others pass."},
 		{TableSourceIP, "source address", "Of a port with guards: IP packets from its own addresses, or from none yet."},
 		{TableClaims, "claims", "Of a port with guards: ARP and ND that speak for its own addresses."},
@@ -52,7 +52,7 @@ func Tables() []TableInfo {
 		{TableFlood, "flood", "Broadcast, multicast and unknown unicast: local ports first, then members; from a tunnel to local ports only."},
 		{TablePath, "path", "Peer: the group that picks a path. A packet from a tunnel ends here: split horizon."},
 		{TableTunnelOut, "tunnel out", "Path: outer source and destination, and the tunnel port."},
-		{TableLocalOut, "local out", "Segment and port: a local port of the segment."},
+		{TableLocalOut, "local out", "Segment and port: a local port of the segment, in its VLAN there."},
 	}
 }
 

@@ -69,6 +69,7 @@ func (r *rig) clear(t rapid.TB) {
 	for _, b := range strings.Fields(r.VSCtl("list-br")) {
 		r.VSCtl("del-br", b)
 	}
+	r.VSCtl("add-br", modeltest.Foreign, "--", "set", "Bridge", modeltest.Foreign, "datapath_type=netdev")
 	r.caughtUp(t)
 	r.bindings = openflow.NewBindings()
 }

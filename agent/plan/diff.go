@@ -39,6 +39,7 @@ func Diff(in Input, b *openflow.Bindings) (Plan, error) {
 	maps.Copy(d.plan.Notices, in.Want.Blocked)
 	maps.Copy(d.plan.Notices, in.Failed)
 	bridges := d.takeBridges(wantBridges(in.Want, in.Owner))
+	d.disowned()
 	ports := d.takePorts(wantPorts(in.Want, b, in.Owner), bridges)
 	d.bridges(bridges)
 	d.ports(ports)
@@ -95,7 +96,7 @@ func (d *differ) takePorts(list []WantPort, bridges map[string]WantBridge) map[s
 	for _, p := range list {
 		have, exists := d.Have.Ports[p.Name]
 		_, bridge := d.Have.Bridges[p.Name]
-		if b := (model.Ref{Kind: model.KindBridge, Name: p.Bridge}); bridges[p.Bridge].Name == "" || d.failed(b) {
+		if b := (model.Ref{Kind: model.KindBridge, Name: p.Bridge}); bridges[p.Bridge].Name == "" && !d.foreign(p.Bridge) || d.failed(b) {
 			if p.Object != b {
 				d.plan.Notices[p.Object] = model.Notice{Reason: model.NoticeBlockedOn, Message: "waits for " + b.String(), On: []model.Ref{b}}
 			}

@@ -58,6 +58,16 @@ func created() model.HostState {
 	return s
 }
 
+// joined is overlay with a patch to a foreign bridge.
+func joined() model.HostState {
+	s := overlay()
+	s.Segments = append(s.Segments, model.Segment{Name: "blue", Key: 200})
+	s.Bridges = append(s.Bridges, model.Bridge{Name: "br-int", Foreign: true})
+	s.Ports = append(s.Ports, model.Port{Name: "up", Patch: model.Patch{Bridge: "br-int", Far: "down"},
+		Attachments: []model.Attachment{{Segment: "red", VLAN: 100}, {Segment: "blue", VLAN: 20}}})
+	return s
+}
+
 // scene is one plan: on a host that was brought to a document, then altered.
 type scene struct {
 	name string
@@ -197,6 +207,19 @@ var scenes = []scene{
 		h.ovs.Ports["down"] = model.OVSPort{Name: "down", Bridge: "br0", Type: "internal", Ofport: 1}
 	}, want: func(s *model.HostState) { *s = created() }},
 	{name: "delete internal and patch ports", was: created(), want: func(s *model.HostState) { s.Ports = s.Ports[:2] }},
+	{name: "join a foreign bridge", was: overlay(), want: func(s *model.HostState) { *s = joined() }},
+	{name: "leave a foreign bridge", was: joined(), want: func(s *model.HostState) { *s = model.HostState{} }},
+	{name: "foreign bridge is absent", was: overlay(), hand: func(h *host) { delete(h.ovs.Bridges, "br-int") }, want: func(s *model.HostState) { *s = joined() }},
+	{name: "foreign bridge is gone", was: joined(), hand: func(h *host) {
+		delete(h.ovs.Bridges, "br-int")
+		maps.DeleteFunc(h.ovs.Ports, func(_ string, p model.OVSPort) bool { return p.Bridge == "br-int" })
+	}},
+	{name: "trunk of a foreign bridge altered by hand", was: joined(), hand: func(h *host) {
+		row("down", func(p *model.OVSPort) { p.VLAN.Trunks = nil })(h)
+	}},
+	{name: "foreign bridge is greave's own", was: tunnels(), want: func(s *model.HostState) {
+		*s = model.HostState{Bridges: []model.Bridge{{Name: "br0", Foreign: true}}}
+	}},
 	{name: "guest appears", was: overlay(), hand: guest},
 	{name: "guest is bound", was: overlay(), hand: guestBound},
 	{name: "guest has another MAC", was: overlay(), hand: func(h *host) {

@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"slices"
+
 	"github.com/greave-sdn/greave/agent/reconcile"
 	"github.com/greave-sdn/greave/model"
 )
@@ -13,8 +15,11 @@ func (v *view) foreign() []reconcile.ObjectStatus {
 	add := func(kind model.Kind, name string) {
 		out = append(out, reconcile.ObjectStatus{Ref: model.Ref{Kind: kind, Name: name}, Backend: "ovs", State: reconcile.Foreign})
 	}
+	stated := func(name string) bool {
+		return slices.ContainsFunc(v.want.Foreign, func(b model.Bridge) bool { return b.Name == name })
+	}
 	for _, name := range sortedNames(v.Facts.OVS.Bridges) {
-		if !v.owns(v.Facts.OVS.Bridges[name].ExternalIDs) {
+		if !v.owns(v.Facts.OVS.Bridges[name].ExternalIDs) && !stated(name) {
 			add(model.KindBridge, name)
 		}
 	}

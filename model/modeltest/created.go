@@ -46,6 +46,31 @@ func (g *generator) created() {
 		}
 		g.s.Ports = append(g.s.Ports, p)
 	}
+	g.foreign(normal)
+}
+
+// Foreign is the bridge of somebody else that generated states refer to.
+const Foreign = "br-int"
+
+// foreign draws a patch to a bridge of somebody else, from the overlay or from a
+// normal bridge.
+func (g *generator) foreign(normal []string) {
+	if g.yes("no foreign bridge") {
+		return
+	}
+	g.s.Bridges = append(g.s.Bridges, model.Bridge{Name: Foreign, Foreign: true})
+	p := model.Port{Name: "to-int", Patch: model.Patch{Bridge: Foreign}, Adopt: g.yes("adopt patch")}
+	switch {
+	case len(g.s.Segments) > 0 && g.yes("foreign to the overlay"):
+		seg := g.s.Segments[g.n("segment", 0, len(g.s.Segments)-1)]
+		p.Bridge, p.Attachments = seg.Bridge, []model.Attachment{{Segment: seg.Name}}
+		g.vlans(&p, 200)
+	case len(normal) > 0 && g.yes("foreign to a normal bridge"):
+		p.Bridge, p.VLAN = normal[0], g.vlan()
+	default:
+		return
+	}
+	g.s.Ports = append(g.s.Ports, p)
 }
 
 func (g *generator) internal(p *model.Port) {

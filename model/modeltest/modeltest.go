@@ -155,7 +155,7 @@ func (g *generator) attachments() {
 func (g *generator) tunnels() {
 	count := 0
 	for _, b := range g.s.Bridges {
-		if b.Forwarding == model.ForwardOverlay {
+		if b.Forwarding == model.ForwardOverlay || b.Foreign {
 			continue
 		}
 		for range g.n("tunnels", 0, 3) {
@@ -235,8 +235,8 @@ func Devices(s model.HostState) map[string]model.Device {
 }
 
 // Facts are facts of a host without kernel datapath on which nothing of a union
-// is blocked: its devices, and an OVS port for each iface-id, which stands in
-// for what libvirt makes.
+// is blocked: its devices, its foreign bridges, and an OVS port for each iface-id,
+// which stands in for what libvirt makes.
 func Facts(union model.HostState) model.Facts {
 	o := model.OVSHost{Version: "3.1.0", Bridges: map[string]model.OVSBridge{}, Ports: map[string]model.OVSPort{}}
 	for i, p := range union.Ports {
@@ -249,6 +249,11 @@ func Facts(union model.HostState) model.Facts {
 			ids[model.IDAttachedMAC] = p.MACs[0].String()
 		}
 		o.Ports[name] = model.OVSPort{Name: name, Bridge: p.Bridge, Ofport: 1 + i, ExternalIDs: ids}
+	}
+	for _, b := range union.Bridges {
+		if b.Foreign {
+			o.Bridges[b.Name] = model.OVSBridge{Name: b.Name, Datapath: model.DatapathNetdev}
+		}
 	}
 	return model.Facts{OVS: &o, Devices: Devices(union)}
 }

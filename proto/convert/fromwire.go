@@ -74,7 +74,7 @@ func (r *reader) segment(path string, w *greavev1.Segment) model.Segment {
 
 func (r *reader) bridge(path string, w *greavev1.Bridge) model.Bridge {
 	b := model.Bridge{
-		Name: w.GetName(), Backend: backends[w.GetBackend()], Datapath: datapaths[w.GetDatapath()],
+		Name: w.GetName(), Foreign: w.GetMode() == greavev1.BridgeMode_BRIDGE_MODE_FOREIGN, Backend: backends[w.GetBackend()], Datapath: datapaths[w.GetDatapath()],
 		Forwarding: forwardings[w.GetForwarding()], FailMode: failModes[w.GetFailMode()],
 		Protocols: w.GetProtocols(), Adopt: w.GetAdopt(), SweepOrphans: w.GetSweepOrphans(),
 		MTU:       r.nonzero(path+".mtu", w.Mtu, 68, 65535),

@@ -154,7 +154,7 @@ func anyState() *rapid.Generator[model.HostState] {
 			s.Segments = append(s.Segments, model.Segment{Name: name.Draw(t, "segment"), Key: uint64(rapid.Uint32().Draw(t, "key")),
 				Encap: encap.Draw(t, "encap"), Bridge: maybe.Draw(t, "bridge"), Members: names(), Unknown: model.Unknown(some()),
 				Learning: flag(), MTU: uint32(some()) * 700, Suppression: model.Suppression{Enabled: flag(), Excluded: none(prefixes.Draw(t, "excluded"))}})
-			s.Bridges = append(s.Bridges, model.Bridge{Name: name.Draw(t, "bridge"), Backend: backend.Draw(t, "backend"),
+			s.Bridges = append(s.Bridges, model.Bridge{Name: name.Draw(t, "bridge"), Foreign: flag(), Backend: backend.Draw(t, "backend"),
 				Datapath: model.Datapath(some()), Forwarding: model.Forwarding(some()), FailMode: model.FailMode(some()), Protocols: names(),
 				HWAddr: rapid.SampledFrom([]model.MAC{{}, {2, 0, 0, 0, 0, 1}}).Draw(t, "hwaddr"), MTU: uint32(some()) * 1400, Adopt: flag(),
 				Addresses:  none(prefixes.Draw(t, "addresses")),

@@ -69,6 +69,9 @@ func bridgeToWire(b model.Bridge) *greavev1.Bridge {
 		Forwarding: forwardings.wire(b.Forwarding), FailMode: failModes.wire(b.FailMode), Protocols: b.Protocols,
 		Mtu: unlessZero(b.MTU), Adopt: unlessZero(b.Adopt), SweepOrphans: unlessZero(b.SweepOrphans), Hwaddr: unlessZero(macText(b.HWAddr)),
 		Addresses: wireList(b.Addresses, netip.Prefix.String)}
+	if b.Foreign {
+		w.Mode = greavev1.BridgeMode_BRIDGE_MODE_FOREIGN
+	}
 	if b.DatapathID.Set {
 		w.DatapathId = proto.String(fmt.Sprintf("%016x", b.DatapathID.V))
 	}

@@ -36,8 +36,6 @@ var limits = map[protoreflect.FullName]limit{
 	"greave.v1.Replication.replicators":     {remedy: leaveOut},
 	"greave.v1.Replication.group":           {remedy: leaveOut},
 
-	"greave.v1.BRIDGE_MODE_FOREIGN": {remedy: "use managed"},
-
 	"greave.v1.Port.addresses": {remedy: "put them on the device with ip addr add"},
 
 	"greave.v1.TunnelRemote.dns": {remedy: "state the address"},

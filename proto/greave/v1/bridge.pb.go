@@ -29,8 +29,11 @@ const (
 	BridgeMode_BRIDGE_MODE_UNSPECIFIED BridgeMode = 0
 	// greave makes, configures and removes it.
 	BridgeMode_BRIDGE_MODE_MANAGED BridgeMode = 1
-	// Another made it. greave adds ports and at most one patch pair, never a
-	// flow, fail_mode, protocols or a controller, and never removes it.
+	// Another made it, in Open vSwitch. greave adds the far end of one patch port,
+	// a trunk of the VLANs that the patch names, and writes nothing else there: no
+	// flow, fail_mode, protocols or controller. It never removes the bridge. Fields
+	// other than name and backend are refused. While the bridge is absent, it and
+	// its patch are PENDING.
 	BridgeMode_BRIDGE_MODE_FOREIGN BridgeMode = 2
 )
 
@@ -82,7 +85,7 @@ const (
 	// Not set: the same as DATAPATH_AUTO.
 	Datapath_DATAPATH_UNSPECIFIED Datapath = 0
 	// That of the bridge joined by a patch, else system when the kernel module
-	// answers, else refused with the remedy.
+	// answers, else netdev. A bridge that is there keeps what it has.
 	Datapath_DATAPATH_AUTO Datapath = 1
 	// The kernel module.
 	Datapath_DATAPATH_SYSTEM Datapath = 2
