@@ -97,8 +97,9 @@ func Run(ctx context.Context, c Config, version string, log *slog.Logger) (err e
 	owner := model.NewOwner(c.Name)
 	host := facts.New()
 	session := ovsdb.New(ovsdb.Config{Endpoint: c.OVSDB, Logger: log.With("component", "ovsdb")})
+	lock := ovsdb.NewLock(ovsdb.Config{Endpoint: c.OVSDB, Logger: log.With("component", "ovsdb")}, c.Name)
 	backend := ovs.New(ovs.Config{
-		Owner: owner, Session: session, Host: host, Now: time.Now, Here: func() bool { return hasOVS(c.OVSDB) },
+		Owner: owner, Session: session, Lock: lock, Host: host, Now: time.Now, Here: func() bool { return hasOVS(c.OVSDB) },
 		Switch: ofctl.New(ofctl.Config{RunDir: c.OVSRunDir, Logger: log.With("component", "ofctl")}),
 		Logger: log.With("component", "ovs"),
 	})
@@ -107,7 +108,7 @@ func Run(ctx context.Context, c Config, version string, log *slog.Logger) (err e
 	devices := kernel.New(kernel.Config{Owner: owner, Tables: tables, Facts: host, Now: time.Now, Logger: log.With("component", "kernel")})
 	both := reconcile.Join(devices, backend)
 	loop := reconcile.New(reconcile.Config{
-		Host: c.Name, Owner: owner, Backend: both, Store: st, Decode: rpc.Decode,
+		Host: c.Name, Owner: owner, Backend: both, Store: st, Decode: rpc.Decode, Standby: lock.Standby,
 		Logger: log, Now: time.Now,
 	})
 	if err := loop.Load(); err != nil {
@@ -124,13 +125,14 @@ func Run(ctx context.Context, c Config, version string, log *slog.Logger) (err e
 	log.Info("started", "component", "agent", "host", c.Name, "listen", c.Listen, "ovsdb", c.OVSDB)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return session.Run(ctx) })
+	g.Go(func() error { return lock.Run(ctx) })
 	g.Go(func() error { return host.Run(ctx) })
 	g.Go(func() error { return backend.Run(ctx) })
 	g.Go(func() error { return devices.Run(ctx) })
 	g.Go(func() error { return both.Run(ctx) })
 	g.Go(func() error {
 		if hasOVS(c.OVSDB) {
-			firstSight(ctx, session)
+			firstSight(ctx, session, lock)
 		}
 		return loop.Run(ctx)
 	})
@@ -159,12 +161,12 @@ func hasOVS(socket string) bool {
 	})
 }
 
-// firstSight waits a moment for the database, so that an ordinary start does
+// firstSight waits a moment for the database and its lock, so that an ordinary start does
 // not begin with a pass that sees nothing and says so.
-func firstSight(ctx context.Context, session *ovsdb.Session) {
+func firstSight(ctx context.Context, session *ovsdb.Session, lock *ovsdb.Lock) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	for !session.Synced() {
+	for !session.Synced() || lock.State() == ovsdb.LockUnknown {
 		select {
 		case <-ctx.Done():
 			return

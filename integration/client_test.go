@@ -25,7 +25,13 @@ type client struct {
 
 func dial(t *testing.T, h *lab.Host) client {
 	t.Helper()
-	c, err := grpc.NewClient("unix:"+strings.TrimPrefix(h.GreavedSocket(), "unix:"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return dialTo(t, h.GreavedSocket())
+}
+
+// dialTo is a client of the greaved behind a socket.
+func dialTo(t *testing.T, socket string) client {
+	t.Helper()
+	c, err := grpc.NewClient("unix:"+strings.TrimPrefix(socket, "unix:"), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}

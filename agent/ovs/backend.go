@@ -36,6 +36,7 @@ type Config struct {
 	Owner   model.Owner
 	Here    func() bool // whether the host has Open vSwitch, should it not answer; nil: it has
 	Session *ovsdb.Session
+	Lock    *ovsdb.Lock // nothing is written without it; nil: there is none to ask for
 	Switch  *ofctl.Client
 	Host    Host
 	Logger  *slog.Logger
@@ -91,11 +92,16 @@ func (b *Backend) Run(ctx context.Context) error {
 		b.watch.run(ctx)
 	}()
 	defer func() { <-done }()
+	var locked <-chan struct{}
+	if b.cfg.Lock != nil {
+		locked = b.cfg.Lock.Changes()
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-b.cfg.Session.Changes():
+		case <-locked:
 		case <-b.cfg.Host.Changes():
 		}
 		b.kick()
@@ -166,6 +172,17 @@ func (b *Backend) Pass(ctx context.Context, in reconcile.PassInput) reconcile.Ou
 		}
 	}
 	return out
+}
+
+// errNoLock ends a pass: two that write to one switch undo each other's work.
+var errNoLock = errors.New("the lock of the database is not had yet")
+
+// mayWrite fails unless this greaved is the one of its name that writes.
+func (b *Backend) mayWrite() error {
+	if b.cfg.Lock == nil || b.cfg.Lock.State() == ovsdb.LockHeld {
+		return nil
+	}
+	return errNoLock
 }
 
 // stale tells whether a write failed because the rows are no longer what was

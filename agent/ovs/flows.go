@@ -41,6 +41,9 @@ func (p *pass) bundle(ctx context.Context, bridge string, d plan.Plan) error {
 		if len(objects) < len(byObject) {
 			sent = joinChange(whole, byObject, objects)
 		}
+		if err := p.mayWrite(); err != nil {
+			return err
+		}
 		crash.At("flows-new")
 		if err := p.cfg.Switch.Apply(ctx, bridge, sent); err != nil {
 			return fmt.Errorf("write flows of bridge %s: %w", bridge, err)

@@ -112,6 +112,9 @@ func (p *pass) refuses(d plan.Plan) bool {
 // ask makes the switch try again the ports that it refused: ovs-vswitchd does so
 // at the next change of the database after the cause is gone, not by itself.
 func (p *pass) ask(ctx context.Context) error {
+	if err := p.mayWrite(); err != nil {
+		return err
+	}
 	res, err := p.cfg.Session.Transact(ctx, ovsdb.NewTxn("pass"))
 	if err != nil {
 		return fmt.Errorf("write Open vSwitch: %w", err)
@@ -266,6 +269,9 @@ func (p *pass) transact(ctx context.Context, ops []plan.Op) (int, error) {
 		}
 		if t.Empty() {
 			return nil
+		}
+		if err := p.mayWrite(); err != nil {
+			return err
 		}
 		crash.At("rows-new")
 		res, err := p.cfg.Session.Transact(ctx, t)

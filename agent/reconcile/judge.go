@@ -189,6 +189,15 @@ func (l *Loop) underWay(w work) HostStatus {
 	return h
 }
 
+// standingBy is the status while another process has this one's work.
+func (l *Loop) standingBy(w work, why string) HostStatus {
+	g := l.ledger(w)
+	for ref := range w.desired.objects {
+		g.put(ref, ObjectStatus{State: Pending}, ReasonStandby, "another greaved of this name is at work", nil)
+	}
+	return g.finish(reachable, Condition{Type: ConditionLeader, Reason: ReasonStandby, Message: why})
+}
+
 // idle is the status of a loop that only observes.
 func (l *Loop) idle(w work) HostStatus {
 	g := l.ledger(w)

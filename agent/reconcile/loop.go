@@ -43,8 +43,11 @@ type Config struct {
 	Store   Store
 	// Decode turns a stored document into the state it states, not normalised.
 	Decode func([]byte) (model.HostState, error)
-	Logger *slog.Logger
-	Now    func() time.Time // time.Now when nil
+	// Standby says why this process must not touch the host, "" when it may; nil:
+	// it always may.
+	Standby func() string
+	Logger  *slog.Logger
+	Now     func() time.Time // time.Now when nil
 
 	Resync      time.Duration // between two full observations: 30 s
 	Backoff     time.Duration // first wait of an object that the switch refused: 1 s
@@ -62,6 +65,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Standby == nil {
+		c.Standby = func() string { return "" }
 	}
 }
 

@@ -67,6 +67,11 @@ func (l *Loop) pass(ctx context.Context) (floor, next time.Time) {
 	}
 	l.facts.Store(&w.facts)
 	w.resolve()
+	if why := l.cfg.Standby(); why != "" {
+		l.broken, l.full = 0, true
+		l.publish(l.standingBy(w, why))
+		return floor, next
+	}
 	if len(w.sources) == 0 || w.unknown != nil { // what is wanted is not known: observe only
 		l.broken = 0
 		l.publish(l.idle(w))

@@ -35,6 +35,7 @@ const (
 	ConditionReady          = "Ready"          // of an object: the host has it as stated
 	ConditionDrift          = "Drift"          // of an object: somebody else changed it
 	ConditionSoleController = "SoleController" // of a bridge; told when false: another is set on it
+	ConditionLeader         = "Leader"         // of the host; told when false: another process does the work
 	ConditionReachable      = "Reachable"      // of the host: it can be read and written
 	ConditionKnown          = "Known"          // of the host: what every source states can be read
 )
@@ -49,6 +50,7 @@ const (
 	ReasonRepaired          = "REPAIRED"
 	ReasonFlapping          = "FLAPPING"
 	ReasonForeignController = "FOREIGN_CONTROLLER"
+	ReasonStandby           = "STANDBY"
 	ReasonUnknownState      = "STATE_UNKNOWN"
 )
 

@@ -491,8 +491,10 @@ type Condition struct {
 	// What it is about, in CamelCase. Of an object: Ready (the host has it as
 	// stated), Drift (another keeps changing it; false with the reason REPAIRED
 	// after a repair). Of a bridge of Open vSwitch: SoleController (no OpenFlow
-	// controller is set on it; told only when false). Of the host: Reachable (it can be read and written), Known
-	// (what every source states can be read). Unique in its list.
+	// controller is set on it; told only when false). Of the host: Reachable (it
+	// can be read and written), Known (what every source states can be read),
+	// Leader (no other greaved of this name is at work; told only when false).
+	// Unique in its list.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
 	// Whether it holds.
 	Status ConditionStatus `protobuf:"varint,2,opt,name=status,proto3,enum=greave.v1.ConditionStatus" json:"status,omitempty"`
