@@ -18,9 +18,9 @@ func TestSwitchRefuses(t *testing.T) {
 	s.must(err)
 	other, err := s.AddGuest(t.Context(), "tap2", "10.0.0.2/24", "02:00:00:00:00:12", 1400)
 	s.must(err)
-	// 0x7 is what 7 is to the switch alone: for the database these are two tunnels.
+	// " 7" is 7 to the switch alone: to who reads the database these are two tunnels.
 	s.vsctl("add-br", "br-hand", "--", "set", "Bridge", "br-hand", "datapath_type=netdev",
-		"--", "add-port", "br-hand", "twin", "--", "set", "Interface", "twin", "type=gre", "options:remote_ip=192.0.2.202", "options:key=0x7")
+		"--", "add-port", "br-hand", "twin", "--", "set", "Interface", "twin", "type=gre", "options:remote_ip=192.0.2.202", `options:key=" 7"`)
 	s.vsctl("add-port", "br-hand", "gre-taken", "--", "set", "Interface", "gre-taken", "type=gre", "options:remote_ip=192.0.2.209", "options:key=9")
 	doc := ordinary(s, `ports: [{name: p1, device: tap1, attachments: [{segment: red}]}, {name: p2, device: tap2, attachments: [{segment: red}]}]`)
 	doc = strings.Replace(doc, "tunnels: [", "tunnels: [{name: gre-8, bridge: br-lan, remote: {address: 192.0.2.203}}, {name: gre-9, bridge: br-lan, remote: {address: 192.0.2.209}, key: {fixed: {in: 9, out: 9}}}, ", 1)
@@ -96,7 +96,7 @@ func TestSwitchRefuses(t *testing.T) {
 func TestOneBadTunnel(t *testing.T) {
 	s := newSite(t)
 	s.vsctl("add-br", "br-hand", "--", "set", "Bridge", "br-hand", "datapath_type=netdev",
-		"--", "add-port", "br-hand", "twin", "--", "set", "Interface", "twin", "type=gre", "options:remote_ip=192.0.2.202", "options:key=0x32")
+		"--", "add-port", "br-hand", "twin", "--", "set", "Interface", "twin", "type=gre", "options:remote_ip=192.0.2.202", `options:key=" 50"`)
 	tunnels := func(ttl int) string {
 		var b strings.Builder
 		b.WriteString("bridges: [{name: br-lan, datapath: netdev}]\ntunnels:\n")

@@ -34,7 +34,8 @@ type Input struct {
 // takes numbers from b for what is new.
 func Diff(in Input, b *openflow.Bindings) (Plan, error) {
 	d := &differ{Input: in, b: b, plan: Plan{
-		Bundles: map[string]openflow.Change{}, Notices: map[model.Ref]model.Notice{}, Remarks: map[model.Ref]string{},
+		Bundles: map[string]openflow.Change{}, Notices: map[model.Ref]model.Notice{},
+		Warnings: map[model.Ref]model.Notice{}, Remarks: map[model.Ref]string{},
 	}, wipes: map[string]bool{}, swept: map[string]bool{}}
 	maps.Copy(d.plan.Notices, in.Want.Blocked)
 	maps.Copy(d.plan.Notices, in.Failed)
@@ -92,7 +93,8 @@ func (d *differ) takeBridges(list []WantBridge) map[string]WantBridge {
 // takePorts drops ports whose name belongs to somebody else, or whose bridge
 // is missing.
 func (d *differ) takePorts(list []WantPort, bridges map[string]WantBridge) map[string]WantPort {
-	out, twins, slots := map[string]WantPort{}, d.foreignTunnels(), d.foreignSlots()
+	out, rivals, slots := map[string]WantPort{}, d.rivals(), d.foreignSlots()
+	d.stolen(rivals)
 	for _, p := range list {
 		have, exists := d.Have.Ports[p.Name]
 		_, bridge := d.Have.Bridges[p.Name]
@@ -102,6 +104,10 @@ func (d *differ) takePorts(list []WantPort, bridges map[string]WantBridge) map[s
 			}
 			continue
 		}
+		if n := clash(p, rivals[bridges[p.Bridge].Datapath]); n.Reason != "" {
+			d.plan.Notices[p.Object] = n
+			continue
+		}
 		switch {
 		case p.Bound:
 		case bridge:
@@ -109,11 +115,6 @@ func (d *differ) takePorts(list []WantPort, bridges map[string]WantBridge) map[s
 			continue
 		case exists && !d.owns(have.ExternalIDs) && !p.Adopt:
 			d.conflict(p.Object, "a port", p.Name)
-			continue
-		}
-		if twin := twins[idOf(p.Type, p.Options)]; twin != "" && twin != p.Name && p.Options["remote_ip"] != "" {
-			d.plan.Notices[p.Object] = model.Notice{Reason: model.NoticeConflict, Message: fmt.Sprintf(
-				"OVS port %s of somebody else has the same type and endpoints as %s; Open vSwitch takes only one: remove it, or change the tunnel", twin, p.Name)}
 			continue
 		}
 		if n := slotTaken(p, bridges[p.Bridge].Datapath, slots); n.Reason != "" {
@@ -126,30 +127,17 @@ func (d *differ) takePorts(list []WantPort, bridges map[string]WantBridge) map[s
 	return out
 }
 
-// foreignTunnels indexes the tunnels of others for which the switch refuses a
-// duplicate: those that it carries. One that it refused because ours was first
-// is no matter.
-func (d *differ) foreignTunnels() map[tunnelID]string {
-	out := map[tunnelID]string{}
-	for name, h := range d.Have.Ports {
-		if h.Options["remote_ip"] == "" || h.Ofport <= 0 || d.owns(h.ExternalIDs) {
-			continue
-		}
-		id := idOf(h.Type, h.Options)
-		if old, ok := out[id]; !ok || name < old {
-			out[id] = name
-		}
-	}
-	return out
-}
-
 func (d *differ) conflict(ref model.Ref, what, name string) {
 	remedy := "rename it in the document, or set adopt: true to take it over"
 	if ref.Name != name && ref.Kind == model.KindBridge { // a port that greave names itself
 		remedy = "remove it"
 	}
+	whose := "not greave's"
+	if owner := cmp.Or(d.Have.Bridges[name].ExternalIDs[model.MarkOwner], d.Have.Ports[name].ExternalIDs[model.MarkOwner]); owner != "" {
+		whose = "of the greaved named " + owner
+	}
 	d.plan.Notices[ref] = model.Notice{Reason: model.NoticeConflict, Message: fmt.Sprintf(
-		"%s named %s exists and is not greave's: %s", what, name, remedy)}
+		"%s named %s exists and is %s: %s", what, name, whose, remedy)}
 }
 
 // bridges plans the creation and change of bridges.

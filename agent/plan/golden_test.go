@@ -196,6 +196,19 @@ var scenes = []scene{
 	{name: "twin of the shared tunnel port", hand: func(h *host) {
 		h.ovs.Ports["gre-x"] = model.OVSPort{Name: "gre-x", Bridge: "br-int", Type: "gre", Ofport: 4, Options: map[string]string{"remote_ip": "flow", "local_ip": "flow", "key": "flow"}}
 	}, want: func(s *model.HostState) { *s = overlay() }, real: true},
+	{name: "shared tunnel port of another greaved", hand: func(h *host) {
+		h.ovs.Ports["gs-094c93beb9"] = model.OVSPort{Name: "gs-094c93beb9", Bridge: "br-int", Type: "gre", Ofport: 4, Options: map[string]string{"remote_ip": "flow", "local_ip": "flow", "key": "flow"},
+			ExternalIDs: map[string]string{model.MarkOwner: "other"}}
+	}, want: func(s *model.HostState) { *s = overlay() }, real: true},
+	{name: "more exact tunnel of somebody else", hand: func(h *host) {
+		h.ovs.Ports["gre-x"] = model.OVSPort{Name: "gre-x", Bridge: "br-int", Type: "gre", Ofport: 4, Options: map[string]string{"remote_ip": "192.0.2.7", "local_ip": "192.0.2.1", "key": "0x7"}}
+	}, want: func(s *model.HostState) { *s = tunnels(); s.Tunnels[0].Local = netip.Addr{} }},
+	{name: "tunnel of somebody else that takes a peer's packets", was: overlay(), hand: func(h *host) {
+		h.ovs.Ports["gre-x"] = model.OVSPort{Name: "gre-x", Bridge: "br-int", Type: "gre", Ofport: 4, Options: map[string]string{"remote_ip": "192.0.2.2", "key": "flow"}}
+	}},
+	{name: "tunnel of somebody else with another key", was: overlay(), hand: func(h *host) {
+		h.ovs.Ports["gre-x"] = model.OVSPort{Name: "gre-x", Bridge: "br-int", Type: "gre", Ofport: 4, Options: map[string]string{"remote_ip": "192.0.2.2", "key": "101"}}
+	}},
 	{name: "create overlay", want: func(s *model.HostState) { *s = overlay() }},
 	{name: "create internal and patch ports", was: overlay(), want: func(s *model.HostState) { *s = created() }},
 	{name: "internal and patch ports altered by hand", was: created(), hand: func(h *host) {
@@ -296,6 +309,10 @@ func render(p plan.Plan) string {
 	for _, ref := range slices.SortedFunc(maps.Keys(p.Notices), model.Ref.Compare) {
 		n := p.Notices[ref]
 		fmt.Fprintf(&b, "! %s: %s %s\n", ref, n.Reason, n.Message)
+	}
+	for _, ref := range slices.SortedFunc(maps.Keys(p.Warnings), model.Ref.Compare) {
+		n := p.Warnings[ref]
+		fmt.Fprintf(&b, "? %s: %s %s\n", ref, n.Reason, n.Message)
 	}
 	return b.String()
 }

@@ -87,7 +87,7 @@ type tunnelID struct{ kind, layer, remote, local, key, port string }
 // it is written.
 func idOf(typ string, o map[string]string) tunnelID {
 	return tunnelID{
-		kind: typ, layer: cmp.Or(o["packet_type"], "legacy_l2"), remote: o["remote_ip"], local: o["local_ip"],
-		key: cmp.Or(o["in_key"], o["key"], "0"), port: cmp.Or(o["dst_port"], kindTypes[typ].port),
+		kind: typ, layer: cmp.Or(o["packet_type"], "legacy_l2"), remote: plainAddress(o["remote_ip"]), local: plainAddress(o["local_ip"]),
+		key: plainNumber(cmp.Or(o["in_key"], o["key"], "0")), port: plainNumber(cmp.Or(o["dst_port"], kindTypes[typ].port)),
 	}
 }

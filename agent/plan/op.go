@@ -116,6 +116,8 @@ type Plan struct {
 	Bundles map[string]openflow.Change // by bridge
 	// Notices say why an object is not, or not wholly, part of the plan.
 	Notices map[model.Ref]model.Notice
+	// Warnings say what is wrong with an object that is part of it all the same.
+	Warnings map[model.Ref]model.Notice
 	// Remarks say of an object that is as it should be what else is to be known.
 	Remarks map[model.Ref]string
 	// Used names every binding in use, for Bindings.Retain.
@@ -152,6 +154,7 @@ func (p Plan) With(o Plan) Plan {
 	} else {
 		maps.Copy(both.Remarks, o.Remarks)
 	}
+	both.Warnings = maps.Clone(o.Warnings) // the kernel's are known before its plan
 	both.Bundles, both.Programs = o.Bundles, o.Programs
 	return both
 }

@@ -257,6 +257,9 @@ func (g *ledger) judge(o model.Object, out Outcome, remaining []plan.Op, drift m
 		n, noted = r.notice, true
 	}
 	warning, warned := g.w.want.Warnings[ref]
+	if !warned {
+		warning, warned = out.Remaining.Warnings[ref]
+	}
 	switch {
 	case noted:
 		s := ObjectStatus{State: stateOf(n.Reason), BlockedOn: n.On, lasting: n.Reason == model.NoticeMoving}

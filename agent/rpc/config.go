@@ -184,9 +184,11 @@ func (s *Server) Plan(ctx context.Context, r *greavev1.PlanRequest) (*greavev1.P
 // warnings are the objects that a plan leaves out, and why.
 func warnings(p plan.Plan) []*greavev1.Warning {
 	var out []*greavev1.Warning
-	for _, ref := range sortedRefs(p.Notices) {
-		n := p.Notices[ref]
-		out = append(out, &greavev1.Warning{Field: ref.String(), Reason: n.Reason, Message: n.Message})
+	for _, list := range []map[model.Ref]model.Notice{p.Notices, p.Warnings} {
+		for _, ref := range sortedRefs(list) {
+			n := list[ref]
+			out = append(out, &greavev1.Warning{Field: ref.String(), Reason: n.Reason, Message: n.Message})
+		}
 	}
 	return out
 }
