@@ -119,7 +119,7 @@ func Run(ctx context.Context, c Config, version string, log *slog.Logger) (err e
 		return err
 	}
 	server := rpc.New(rpc.Config{
-		Host: c.Name, Owner: owner, Version: version, Socket: c.OVSDB, Loop: loop, Backend: backend, Kernel: devices, Now: time.Now,
+		Host: c.Name, Owner: owner, Version: version, Socket: c.OVSDB, Loop: loop, Backend: backend, Kernel: devices, Mover: backend, Now: time.Now,
 		Logger: log.With("component", "rpc"),
 	})
 	log.Info("started", "component", "agent", "host", c.Name, "listen", c.Listen, "ovsdb", c.OVSDB)

@@ -74,10 +74,14 @@ func identities(o Object) []string {
 		}
 		for _, a := range o.Attachments {
 			for _, m := range o.MACs {
-				id := "segment and MAC address\x00" + FdbName(a.Segment, m)
-				if !slices.Contains(ids, id) { // two VLANs of one port may be in one segment
-					ids = append(ids, id)
+				at := FdbName(a.Segment, m)
+				if slices.Contains(ids, "port with the segment and MAC address\x00"+at) {
+					continue // two VLANs of one port may be in one segment
 				}
+				if o.Activation == 0 { // else an FDB entry may say where the guest is until then
+					ids = append(ids, "segment and MAC address\x00"+at)
+				}
+				ids = append(ids, "port with the segment and MAC address\x00"+at)
 			}
 		}
 	case FdbEntry:
@@ -171,6 +175,7 @@ func usersOf(s *HostState) map[string][]string {
 	for _, e := range s.Fdb {
 		out[e.Segment] = append(out[e.Segment], e.Peer)
 	}
+	movingUsers(s, out)
 	for g, list := range out {
 		slices.Sort(list)
 		out[g] = slices.Compact(list)

@@ -8,6 +8,8 @@ type FdbEntry struct {
 	MAC     MAC
 	Peer    string
 	IPs     []netip.Addr // of the same guest, for suppression
+
+	MovingTo string // the peer to which the guest is being moved
 }
 
 // Ref implements Object.
@@ -23,4 +25,5 @@ func (e FdbEntry) check(c *checker, path string) {
 	for i, a := range e.IPs {
 		c.underlayAddr(index(path+".ips", i), a)
 	}
+	e.checkMoving(c, path)
 }

@@ -110,4 +110,5 @@ type Facts struct {
 	// facts, as is Choice.Kept.
 	AskFor func(Choice) []WayAsk
 	Choice Choice
+	Owner  string // of what greave made
 }

@@ -23,6 +23,9 @@ type Port struct {
 	VLAN        VLAN   // towards a bridge that switches by NORMAL
 	MTU         uint32 // of the device, 68-65535; 0: untouched
 	Adopt       bool   // take over an existing OVS port for this device
+
+	Activation Activation // the guest is being moved here
+	MovingTo   string     // the peer to which the guest is being moved
 }
 
 // Attachment puts the frames of one VLAN of a port into a segment.
@@ -80,6 +83,7 @@ func (p Port) check(c *checker, path string) {
 	c.mtu(path+".mtu", p.MTU)
 	p.checkBackend(c, path)
 	p.checkSecurity(c, path)
+	p.checkMoving(c, path)
 }
 
 func (p Port) checkAttachments(c *checker, path string) {

@@ -48,6 +48,7 @@ type ResolvedPort struct {
 	Device string // the OVS port's name on the host; of a patch that of its near end
 	Bound  bool   // somebody else made it: greave writes no more than marks
 	Ofport int    // as observed; 0: not there yet
+	Staged bool   // in place for a guest that is not here yet: no frame passes
 }
 
 // ResolvedTunnel is a tunnel with both ends known.
@@ -281,6 +282,7 @@ func (r *Resolved) ports(s HostState, f Facts, datapaths map[string]Datapath) {
 			continue
 		}
 		taken[out.Device] = p.Ref()
+		out.Staged = p.Activation != 0 && !ovsPorts[out.Device].Activated(f.Owner)
 		r.Ports = append(r.Ports, out)
 	}
 }

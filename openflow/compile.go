@@ -12,6 +12,9 @@ type Program struct {
 	Groups []Group
 	// GroupOwner is the object behind each group; a flow's is in its cookie.
 	GroupOwner map[GroupID]model.Ref
+	// Learned are the flows that the switch may learn by itself when a guest
+	// moves. They are right when they are there, and right when they are not.
+	Learned []Flow
 }
 
 // Programs is the programs of all bridges, with the bindings they use.
@@ -32,6 +35,7 @@ func Compile(r model.Resolved, b *Bindings, owner model.Owner, ofport func(strin
 		buckets: map[string][]Bucket{}, datapath: Overlay(r).Datapath, carriers: Carriers(r),
 	}
 	c.localBuckets()
+	c.announced = c.announcedSegments()
 	for _, br := range r.Bridges {
 		c.bridge(br)
 	}
@@ -47,6 +51,7 @@ func Compile(r model.Resolved, b *Bindings, owner model.Owner, ofport func(strin
 	for _, s := range r.Segments {
 		segments[s.Name] = s
 	}
+	c.moving, c.entries = c.movers(segments), c.entriesOf(segments)
 	c.stated = c.statedAddresses(segments)
 	for _, p := range r.Ports {
 		c.port(p, segments)
@@ -79,6 +84,10 @@ type compiler struct {
 	overlay string              // the overlay bridge: OVS has one flow-based port per encapsulation, so there is one
 	buckets map[string][]Bucket // of the local ports of each segment
 	stated  map[stated]MAC      // who has which address; zero: more than one
+
+	moving    map[segmentMAC]mover // guests that are being moved here, or were
+	entries   map[segmentMAC]bool  // FDB entries that can be built
+	announced map[string]bool      // segments of guests that are being moved elsewhere
 
 	datapath model.Datapath // of the overlay bridge
 	carriers []Carrier

@@ -45,6 +45,7 @@ func (c *compiler) bridge(b model.Bridge) {
 	c.securityTables(w)
 	c.learnTables(w)
 	c.replyTables(w)
+	c.movingTables(w)
 	w.flow(TablePath, prioGuard, fromTunnel(Match{})) // split horizon: drop
 	for _, carrier := range c.carriers {
 		if port := c.ofport(carrier.Port()); port != 0 {

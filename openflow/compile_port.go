@@ -16,17 +16,18 @@ func (c *compiler) port(p model.ResolvedPort, segments map[string]model.Resolved
 			continue // left out: without it there is no key
 		}
 		id := c.numbers.segment(s.Name)
-		w.arrive(p, port, a, c.enter(s, id, 0, SetField{Field: FieldTunID, Value: s.Key}, Resubmit{TablePortSecurity})...)
+		w.arrive(p, port, a, c.enter(s, id, 0, append([]Action{SetField{Field: FieldTunID, Value: s.Key}}, entry(p, port)...)...)...)
 		for _, mac := range p.MACs {
 			m := matchReg(RegSegment, id)
 			m.EthDst = matchMAC(mac)
-			w.flow(TableL2, prioRule, m, SetReg(RegOut, uint32(port)), Resubmit{TableLocalOut})
+			c.toPort(w, p, s, m, port)
 		}
 		w.leave(p, port, a, id)
 	}
 	if p.Trunk() {
 		w.flow(TableClassify, prioDefault, Match{InPort: port}) // drop, and count with the port
 	}
+	c.staged(w, p, port)
 	c.security(w, p, port)
 	c.learnPort(w, p, port, segments)
 	c.portAnswers(w, p, segments)

@@ -18,7 +18,7 @@ func (c *compiler) segment(s model.ResolvedSegment) {
 	for _, carrier := range c.carriers {
 		if port := c.ofport(carrier.Port()); port != 0 && slices.Contains(s.Encaps, carrier.Encap) {
 			w.flow(TableTunnelKey, prioRule, Match{InPort: port, TunID: Exact64(s.Key)},
-				c.enter(s, id, FlagFromTunnel, Resubmit{TableLearn})...)
+				c.enter(s, id, FlagFromTunnel, Resubmit{c.afterKey(s.Name)})...)
 		}
 	}
 	local := Group{ID: c.group("local", s.Name), Type: GroupAll, Buckets: c.buckets[s.Name]}

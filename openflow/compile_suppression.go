@@ -136,6 +136,9 @@ func (c *compiler) answers(w writer, s model.ResolvedSegment, mac MAC, ips []net
 
 // portAnswers writes those of a local port, once for each of its segments.
 func (c *compiler) portAnswers(w writer, p model.ResolvedPort, segments map[string]model.ResolvedSegment) {
+	if p.Staged {
+		return // it is not here yet
+	}
 	var in []string
 	for _, a := range p.Attachments {
 		in = append(in, a.Segment)

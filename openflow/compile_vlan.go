@@ -24,15 +24,16 @@ func (w writer) arrive(p model.ResolvedPort, port Port, a model.Attachment, into
 func (w writer) leave(p model.ResolvedPort, port Port, a model.Attachment, segment uint32) {
 	m := matchReg(RegSegment, segment)
 	m.Regs[RegOut] = Exact32(uint32(port))
+	out := w.outTable(p, m, port)
 	switch {
 	case !p.Trunk():
-		w.flow(TableLocalOut, prioRule, m, Output{port})
+		w.flow(out, prioRule, m, Output{port})
 	case a.VLAN != 0:
-		w.flow(TableLocalOut, prioRule, m, PushVLAN{}, setVLAN(a.VLAN), Output{port})
+		w.flow(out, prioRule, m, PushVLAN{}, setVLAN(a.VLAN), Output{port})
 	default:
-		w.flow(TableLocalOut, prioDefault, m)
+		w.flow(out, prioDefault, m)
 		m.VlanTCI = untagged
-		w.flow(TableLocalOut, prioRule, m, Output{port})
+		w.flow(out, prioRule, m, Output{port})
 	}
 }
 

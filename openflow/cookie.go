@@ -16,6 +16,9 @@ const ObjectIDMax ObjectID = 1<<40 - 1
 // CookieOwnerMask selects the owner tag of a cookie.
 const CookieOwnerMask Cookie = 0xffff << 48
 
+// CookieKindMask selects the kind of a cookie.
+const CookieKindMask Cookie = 0xff << 40
+
 // MakeCookie packs owner, kind and object id.
 func MakeCookie(owner uint16, kind uint8, id ObjectID) Cookie {
 	return Cookie(owner)<<48 | Cookie(kind)<<40 | Cookie(id&ObjectIDMax)

@@ -65,13 +65,14 @@ func registersText(t *testing.T, w *world) string {
 		openflow.RegPeer:    "peer id of the receiver: one for each peer and encapsulation",
 		openflow.RegPath:    "path id",
 		openflow.RegOut:     "OpenFlow port of exit",
+		openflow.RegStaged:  "OpenFlow port of a guest that is being moved here, while it is asked whether that one is active; not used in the example",
 	}
 	var written, read [openflow.NumRegs]map[string]bool
 	for n := range purpose {
 		written[n], read[n] = map[string]bool{}, map[string]bool{}
 	}
 	note := func(a openflow.Action, where string) {
-		if set, ok := a.(openflow.SetField); ok && set.Field <= openflow.FieldReg5 {
+		if set, ok := a.(openflow.SetField); ok && set.Field <= openflow.FieldReg6 {
 			written[set.Field][where] = true
 		}
 	}

@@ -44,7 +44,8 @@ const (
 	RegPeer    = 3 // peer id: one per (peer, encapsulation)
 	RegPath    = 4 // path id
 	RegOut     = 5 // OpenFlow port of exit
-	NumRegs    = 6
+	RegStaged  = 6 // OpenFlow port whose activation is asked for
+	NumRegs    = 7
 )
 
 // Flags are bits of RegFlags.
@@ -96,6 +97,7 @@ const (
 	FieldReg3
 	FieldReg4
 	FieldReg5
+	FieldReg6
 	FieldTunID
 	FieldTunSrc
 	FieldTunDst

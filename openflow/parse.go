@@ -164,6 +164,8 @@ func knownAction(s string) Action {
 	switch {
 	case strings.HasPrefix(s, learnText):
 		return parseLearn(s)
+	case strings.HasPrefix(s, "learn("):
+		return parseMoving(s)
 	case strings.HasPrefix(s, "resubmit(,") && strings.HasSuffix(s, ")"):
 		if v, ok := number(s[len("resubmit(,"):len(s)-1], 8); ok {
 			return Resubmit{Table(v)}

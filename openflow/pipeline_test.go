@@ -163,7 +163,7 @@ func (s *sw) learn(l openflow.Learn, p packet) {
 
 func (p *packet) set(f openflow.SetField) {
 	switch {
-	case f.Field <= openflow.FieldReg5:
+	case f.Field <= openflow.FieldReg6:
 		p.regs[f.Field] = uint32(f.Value)
 	case f.Field == openflow.FieldTunID:
 		p.tunID = f.Value

@@ -184,6 +184,10 @@ func appendAction(dst []byte, a Action) []byte {
 		return appendMove(dst, a)
 	case Learn:
 		return appendLearn(dst, a)
+	case LearnActive:
+		return append(dst, a.text()...)
+	case LearnMoved:
+		return append(dst, a.text()...)
 	case Normal:
 		return append(dst, "NORMAL"...)
 	case PushVLAN:
@@ -197,7 +201,7 @@ func appendAction(dst []byte, a Action) []byte {
 }
 
 var fieldNames = [...]string{
-	FieldReg0: "reg0", FieldReg1: "reg1", FieldReg2: "reg2", FieldReg3: "reg3", FieldReg4: "reg4", FieldReg5: "reg5",
+	FieldReg0: "reg0", FieldReg1: "reg1", FieldReg2: "reg2", FieldReg3: "reg3", FieldReg4: "reg4", FieldReg5: "reg5", FieldReg6: "reg6",
 	FieldTunID: "tun_id", FieldTunSrc: "tun_src", FieldTunDst: "tun_dst",
 	FieldTunIPv6Src: "tun_ipv6_src", FieldTunIPv6Dst: "tun_ipv6_dst",
 	FieldEthSrc: "eth_src", FieldInPort: "in_port", FieldARPOp: "arp_op", FieldICMPv6Type: "icmpv6_type",

@@ -169,6 +169,10 @@ func checkAction(a Action) error {
 		return a.check()
 	case Learn:
 		return a.check()
+	case LearnActive:
+		return a.check()
+	case LearnMoved:
+		return a.check()
 	case Normal, PushVLAN, PopVLAN:
 		return nil
 	}
@@ -178,7 +182,7 @@ func checkAction(a Action) error {
 func (s SetField) check() error {
 	var ok bool
 	switch {
-	case s.Field <= FieldReg5:
+	case s.Field <= FieldReg6:
 		ok = !s.Addr.IsValid() && s.Value < 1<<32
 	case s.Field == FieldTunID:
 		ok = !s.Addr.IsValid()
@@ -215,6 +219,8 @@ func actionSize(a Action) int {
 		return 24
 	case Learn:
 		return 104
+	case LearnActive, LearnMoved:
+		return learnSize
 	}
 	return 16
 }

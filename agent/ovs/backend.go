@@ -57,6 +57,7 @@ type Backend struct {
 	altered map[string]unstuck // by target
 	wipes   *wipes
 	orphans orphanage
+	moving  bool // the last pass had guests that move, or learned flows of such
 	changes chan struct{}
 }
 
@@ -120,6 +121,7 @@ func (b *Backend) kick() {
 
 // Facts implements reconcile.Backend.
 func (b *Backend) Facts(ctx context.Context, f *model.Facts) error {
+	f.Owner = b.cfg.Owner.Name
 	f.OVSHere = b.cfg.Session.Synced() || b.cfg.Here == nil || b.cfg.Here()
 	if f.Devices == nil {
 		devices, err := b.cfg.Host.Devices(ctx)

@@ -28,6 +28,7 @@ func (p *pass) changeFlows(ctx context.Context) error {
 			return err
 		}
 	}
+	p.learned = nil
 	return p.observe(ctx)
 }
 

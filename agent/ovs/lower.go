@@ -34,12 +34,24 @@ func (p *pass) lower(t *ovsdb.Txn, o plan.Op) {
 	case o.Port != nil && o.Verb == plan.Sweep:
 		p.sweepPort(t, tag, o.Port.Name)
 	case o.Port != nil && o.Verb == plan.Mark:
-		since := p.cfg.Now().UTC().Format(time.RFC3339)
-		p.writeMark(t, tag, o.Port.Name, ovsdb.MapChange{Set: map[string]string{model.MarkInstalled: p.cfg.Owner.Name + " " + since}})
+		p.writeMark(t, tag, o.Port.Name, ovsdb.MapChange{Set: map[string]string{markOf(o): p.cfg.mark()}})
 	case o.Port != nil && o.Verb == plan.Unmark:
-		p.writeMark(t, tag, o.Port.Name, ovsdb.MapChange{Delete: []string{model.MarkInstalled}})
+		p.writeMark(t, tag, o.Port.Name, ovsdb.MapChange{Delete: []string{markOf(o)}})
 	}
 }
+
+// markOf is the key that an operation writes or takes away.
+func markOf(o plan.Op) string {
+	for _, c := range o.Changes {
+		if c.Field == model.MarkActivated {
+			return c.Field
+		}
+	}
+	return model.MarkInstalled
+}
+
+// mark is "owner since".
+func (c Config) mark() string { return c.Owner.Name + " " + c.Now().UTC().Format(time.RFC3339) }
 
 // owned is the guard of a row: it must still carry our mark, or, when it is
 // being adopted, what it carried when it was observed is of no matter.

@@ -20,18 +20,19 @@ import (
 // pass is one attempt to make the host what it should be.
 type pass struct {
 	*Backend
-	in     reconcile.PassInput
-	snap   ovsdb.Snapshot
-	host   model.OVSHost
-	images map[string]openflow.Image
-	unread map[string]string // bridges that cannot be read for a reason of their own, and that
-	failed map[model.Ref]model.Notice
-	left   map[string]bool // targets of operations that the switch altered before and this pass leaves out
-	looked bool            // for what may have wiped flows
-	last   bool            // the last attempt: a name that is taken is no race
-	look   bool            // a full observation, and not the same one again: orphans count
-	sweep  map[string]string
-	out    reconcile.Outcome
+	in      reconcile.PassInput
+	snap    ovsdb.Snapshot
+	host    model.OVSHost
+	images  map[string]openflow.Image
+	unread  map[string]string // bridges that cannot be read for a reason of their own, and that
+	failed  map[model.Ref]model.Notice
+	left    map[string]bool // targets of operations that the switch altered before and this pass leaves out
+	looked  bool            // for what may have wiped flows
+	last    bool            // the last attempt: a name that is taken is no race
+	look    bool            // a full observation, and not the same one again: orphans count
+	sweep   map[string]string
+	learned map[string][]openflow.Seen // of guests that move, by bridge; nil: to be read
+	out     reconcile.Outcome
 }
 
 func (b *Backend) newPass(in reconcile.PassInput) *pass {
@@ -77,6 +78,7 @@ func (p *pass) run(ctx context.Context) error {
 	p.out.Remaining, p.out.Used = last, last.Used
 	p.out.Notices = last.Notices
 	p.tellAltered()
+	p.warm(ctx)
 	p.watch.set(slices.Sorted(maps.Keys(p.images)))
 	p.wipes.remember(p.ownedBridges(), p.host, p.images, p.cfg.Owner, p.out.Done)
 	return nil
@@ -155,7 +157,10 @@ func (p *pass) observe(ctx context.Context) error {
 			p.Backend.images.suspect(name)
 		}
 	}
-	return p.readImages(ctx)
+	if err := p.readImages(ctx); err != nil {
+		return err
+	}
+	return p.readLearned(ctx)
 }
 
 // readImages reads the flows of the bridges. One that cannot be read for a
@@ -212,7 +217,7 @@ func (p *pass) ownedBridges() []string {
 func (p *pass) diff(predict bool) (plan.Plan, error) {
 	d, err := plan.Diff(plan.Input{
 		Want: p.in.Want, Have: p.host, Images: p.images, Owner: p.cfg.Owner,
-		Failed: p.failed, Unread: p.unread, Sweep: p.sweep, Predict: predict,
+		Failed: p.failed, Unread: p.unread, Sweep: p.sweep, Learned: p.learned, Predict: predict,
 	}, p.in.Bindings)
 	if err != nil {
 		return plan.Plan{}, err

@@ -25,6 +25,9 @@ type Input struct {
 	// Sweep are ports of others that were seen orphaned long enough, with the
 	// reason. They go where their bridge says so.
 	Sweep map[string]string
+	// Learned are the flows of overlay bridges that the switch has learned of
+	// guests that move.
+	Learned map[string][]openflow.Seen
 	// Predict lets a port that does not exist yet count as having the number
 	// that greave will ask for: for a plan of all stages at once.
 	Predict bool
@@ -48,6 +51,7 @@ func Diff(in Input, b *openflow.Bindings) (Plan, error) {
 		return Plan{}, err
 	}
 	d.marks(ports)
+	d.activations()
 	d.sweep(bridges)
 	d.removals(bridges, ports)
 	d.reach()

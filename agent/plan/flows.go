@@ -65,6 +65,7 @@ func (d *differ) bundle(name string, program *openflow.Program, held map[model.R
 		image = openflow.Image{}
 	}
 	change, conflicts := openflow.Diff(program, image, d.Owner)
+	change.Remove = append(change.Remove, d.forgotten(name, program)...)
 	change.Remove = slices.DeleteFunc(change.Remove, func(r openflow.Removal) bool { return held[RefOfCookie(d.b, r.Cookie)] })
 	self := model.Ref{Kind: model.KindBridge, Name: name}
 	change.Forget = slices.DeleteFunc(change.Forget, func(f openflow.Forget) bool { return held[RefOfForget(d.b, f, self)] })

@@ -38,7 +38,7 @@ func (l *Loop) repairsIn(o Outcome, values map[model.Ref]any, r model.Resolved) 
 			continue
 		}
 		was, ok := l.realised[op.Object]
-		if !ok || op.Verb == plan.Sweep || !same && !attributed(op) || !reflect.DeepEqual(was, values[op.Object]) {
+		if !ok || op.Verb == plan.Sweep || ofMove(op) || !same && !attributed(op) || !reflect.DeepEqual(was, values[op.Object]) {
 			continue
 		}
 		is := out[op.Object]

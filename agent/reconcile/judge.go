@@ -236,6 +236,7 @@ func (l *Loop) judge(w work, out Outcome, drift map[model.Ref]Condition) HostSta
 		}
 	}
 	g.swept(out.Done)
+	g.activated()
 	h := g.finish(hostCondition(out.Away))
 	h.PassNumber, h.LastPass = g.old.PassNumber+1, l.cfg.Now()
 	if l.reached { // else it is not known what else there may be to take away

@@ -54,6 +54,7 @@ type Config struct {
 	Loop    *reconcile.Loop
 	Backend Inspector
 	Kernel  KernelInspector
+	Mover   Mover
 	Logger  *slog.Logger
 	Now     func() time.Time
 }
@@ -65,6 +66,7 @@ type Server struct {
 	merging sync.Mutex // one MERGE at a time
 	greavev1.UnimplementedConfigServiceServer
 	greavev1.UnimplementedStateServiceServer
+	greavev1.UnimplementedPortServiceServer
 }
 
 // New returns a server that does not serve yet.
@@ -91,6 +93,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	)
 	greavev1.RegisterConfigServiceServer(g, s)
 	greavev1.RegisterStateServiceServer(g, s)
+	greavev1.RegisterPortServiceServer(g, s)
 	h := health.NewServer()
 	for name := range g.GetServiceInfo() { // what a probe may name, besides the server as a whole
 		h.SetServingStatus(name, healthv1.HealthCheckResponse_SERVING)

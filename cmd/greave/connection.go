@@ -22,6 +22,7 @@ type connection struct {
 	path   string
 	config greavev1.ConfigServiceClient
 	state  greavev1.StateServiceClient
+	ports  greavev1.PortServiceClient
 	grpc   *grpc.ClientConn
 
 	mu      sync.Mutex // guards what gRPC's goroutines set
@@ -49,6 +50,7 @@ func (a *app) connect() (*connection, error) {
 	}
 	c.grpc = conn
 	c.config, c.state = greavev1.NewConfigServiceClient(conn), greavev1.NewStateServiceClient(conn)
+	c.ports = greavev1.NewPortServiceClient(conn)
 	a.conn = c
 	return c, nil
 }

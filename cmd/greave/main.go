@@ -112,7 +112,7 @@ Start with 'greave example tunnel', and 'greave help exit-codes' for scripts.`,
 	root.AddCommand(
 		a.validateCmd(), a.planCmd(), a.applyCmd(), a.deleteCmd(),
 		a.getCmd(), a.statusCmd(), a.watchCmd(),
-		a.historyCmd(), a.rollbackCmd(),
+		a.historyCmd(), a.rollbackCmd(), a.activateCmd(),
 		a.mtuCmd(), a.exampleCmd(), a.purgeCmd(), a.explainCmd(), a.capabilitiesCmd(), a.versionCmd(),
 		&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodes},
 	)

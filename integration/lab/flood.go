@@ -25,7 +25,8 @@ type FloodResult struct {
 
 // Flood is a running stream of numbered UDP packets from one guest to another.
 type Flood struct {
-	out, in  *net.UDPConn
+	out      *net.UDPConn
+	in       map[*Guest]*net.UDPConn
 	to       netip.AddrPort
 	interval time.Duration
 	quit     chan struct{}
@@ -51,19 +52,28 @@ const (
 // StartFlood sends one packet an interval (1 ms finds outages worth finding) from one guest to the
 // address of another, and returns when the path has been seen to work; what is sent until then
 // (ARP, learning) does not count. Stop ends it, Close of the lab does too.
-func StartFlood(ctx context.Context, from, to *Guest, interval time.Duration) (*Flood, error) {
-	f := &Flood{interval: interval, quit: make(chan struct{}), first: make(chan struct{}), seen: map[uint64]int{}}
+//
+// Twins are guests of the same address, elsewhere: what arrives at any of them has arrived.
+func StartFlood(ctx context.Context, from, to *Guest, interval time.Duration, twins ...*Guest) (*Flood, error) {
+	f := &Flood{interval: interval, quit: make(chan struct{}), first: make(chan struct{}), seen: map[uint64]int{}, in: map[*Guest]*net.UDPConn{}}
+	port := 0
+	for _, g := range append([]*Guest{to}, twins...) {
+		conn, err := g.listenUDP(port)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("start flood: %w", err), f.close())
+		}
+		f.in[g], port = conn, conn.LocalAddr().(*net.UDPAddr).Port
+	}
 	var err error
-	if f.in, err = to.listenUDP(); err != nil {
-		return nil, fmt.Errorf("start flood: %w", err)
+	if f.out, err = from.listenUDP(0); err != nil {
+		return nil, errors.Join(fmt.Errorf("start flood: %w", err), f.close())
 	}
-	if f.out, err = from.listenUDP(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start flood: %w", err), f.in.Close())
-	}
-	f.to = netip.AddrPortFrom(to.Addr.Addr(), f.in.LocalAddr().(*net.UDPAddr).AddrPort().Port())
+	f.to = netip.AddrPortFrom(to.Addr.Addr(), uint16(port))
 	from.Host.lab.onClose(func() { f.end() })
 	f.senders.Go(f.send)
-	f.readers.Go(f.receive)
+	for _, conn := range f.in {
+		f.readers.Go(func() { f.receive(conn) })
+	}
 	limit := time.NewTimer(10 * time.Second)
 	defer limit.Stop()
 	select {
@@ -100,12 +110,25 @@ func (f *Flood) end() {
 	f.halt.Do(func() {
 		close(f.quit)
 		f.senders.Wait()
-		_ = f.in.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) // for what is under way
+		for _, conn := range f.in {
+			_ = conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) // for what is under way
+		}
 		f.readers.Wait()
 		_ = f.out.Close()
-		_ = f.in.Close()
+		_ = f.close()
 	})
 }
+
+func (f *Flood) close() error {
+	var errs []error
+	for _, conn := range f.in {
+		errs = append(errs, conn.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Pause makes one of the receivers deaf, as a guest is that was stopped.
+func (f *Flood) Pause(g *Guest) { _ = f.in[g].Close() }
 
 func (f *Flood) send() {
 	packet := make([]byte, floodSize)
@@ -127,11 +150,10 @@ func (f *Flood) send() {
 	}
 }
 
-func (f *Flood) receive() {
+func (f *Flood) receive(conn *net.UDPConn) {
 	packet := make([]byte, floodSize)
-	started := false
 	for {
-		n, _, err := f.in.ReadFromUDPAddrPort(packet)
+		n, _, err := conn.ReadFromUDPAddrPort(packet)
 		if err != nil {
 			return
 		}
@@ -140,6 +162,7 @@ func (f *Flood) receive() {
 		}
 		f.mu.Lock()
 		now := time.Now()
+		started := !f.last.IsZero()
 		if started {
 			f.result.LongestGap = max(f.result.LongestGap, now.Sub(f.last))
 		}
@@ -152,16 +175,15 @@ func (f *Flood) receive() {
 		f.mu.Unlock()
 		if !started {
 			close(f.first)
-			started = true
 		}
 	}
 }
 
-// listenUDP opens a socket in the guest on a free port.
-func (g *Guest) listenUDP() (*net.UDPConn, error) {
+// listenUDP opens a socket in the guest on a port; 0 is a free one.
+func (g *Guest) listenUDP(port int) (*net.UDPConn, error) {
 	var conn *net.UDPConn
 	err := inNS(g.NS, func() (err error) {
-		conn, err = net.ListenUDP("udp", &net.UDPAddr{})
+		conn, err = net.ListenUDP("udp", &net.UDPAddr{Port: port})
 		return err
 	})
 	if err != nil {

@@ -44,7 +44,7 @@ type watch struct {
 // not this Client's Apply has changed a flow of the bridge. A kick is a hint:
 // many events may make one, one may come for nothing, and an unusually large
 // own change makes one. Flows with a cookie of the kind KindLearned are passed
-// over. Group changes by others are seen only if they remove flows. A bridge
+// over, but for those that tell of a guest that is being moved. Group changes by others are seen only if they remove flows. A bridge
 // that allows nothing newer than OpenFlow 1.3 is watched for its end only.
 //
 // Watch returns when ctx ends, or with ErrNoSwitch when the switch is gone.

@@ -89,7 +89,7 @@ func (w *watch) take(typ byte, body []byte) error {
 // events adds up what the switch reports.
 func (w *watch) events(b []byte) {
 	var sum uint64
-	any, odd := false, false
+	any, odd, news := false, false, false
 	for len(b) >= 4 {
 		n, event := int(binary.BigEndian.Uint16(b)), binary.BigEndian.Uint16(b[2:])
 		if n < 4 || n > len(b) {
@@ -98,7 +98,9 @@ func (w *watch) events(b []byte) {
 		// table at 4, priority at 10, cookie at 16 (struct ofp_flow_update_full)
 		if (event == eventAdded || event == eventRemoved || event == eventModified) && n >= fullEventLen {
 			cookie := openflow.Cookie(binary.BigEndian.Uint64(b[16:]))
-			if cookie.Kind() != kindLearned {
+			if cookie.Kind() == kindLearned {
+				news = news || event == eventAdded && ofMoves(openflow.Table(b[4]))
+			} else {
 				any = true
 				sum += mark(event == eventRemoved, openflow.Table(b[4]), binary.BigEndian.Uint16(b[10:]), cookie)
 			}
@@ -115,10 +117,14 @@ func (w *watch) events(b []byte) {
 		w.balance, w.foreign = 0, false
 	}
 	w.mu.Unlock()
-	if !calm {
+	if !calm || news {
 		w.kick()
 	}
 }
+
+// ofMoves tells whether what is learned in a table is news: a guest that is being
+// moved has announced itself.
+func ofMoves(t openflow.Table) bool { return t == openflow.TableActive || t == openflow.TableMoved }
 
 // mark is a number for one event, spread so that sums of different sets differ
 // (the finaliser of splitmix64).

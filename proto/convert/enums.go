@@ -60,6 +60,10 @@ var (
 		greavev1.VlanMode_VLAN_MODE_NATIVE_UNTAGGED: model.VLANNativeUntagged,
 		greavev1.VlanMode_VLAN_MODE_DOT1Q_TUNNEL:    model.VLANTunnel,
 	}
+	activations = enumMap[greavev1.ActivationTrigger, model.Activation]{
+		greavev1.ActivationTrigger_ACTIVATION_TRIGGER_ANNOUNCEMENT: model.ActivateAnnouncement,
+		greavev1.ActivationTrigger_ACTIVATION_TRIGGER_CALL:         model.ActivateCall,
+	}
 	unknowns = enumMap[greavev1.UnknownUnicast, model.Unknown]{
 		greavev1.UnknownUnicast_UNKNOWN_UNICAST_FLOOD: model.UnknownFlood,
 		greavev1.UnknownUnicast_UNKNOWN_UNICAST_DROP:  model.UnknownDrop,

@@ -91,6 +91,7 @@ func (r *reader) bridge(path string, w *greavev1.Bridge) model.Bridge {
 
 func (r *reader) port(path string, w *greavev1.Port) model.Port {
 	p := model.Port{
+		Activation: activation(w.GetActivation()), MovingTo: r.peerName(path+".moving_to", w.MovingTo),
 		Name: w.GetName(), Device: w.GetDevice(), IfaceID: w.GetIfaceId(), Bridge: w.GetBridge(), Adopt: w.GetAdopt(),
 		Attachments: each(path+".attachments", w.GetAttachments(), func(_ string, w *greavev1.Attachment) model.Attachment {
 			return model.Attachment{Segment: w.GetSegment(), VLAN: w.GetVlan()}
@@ -121,7 +122,7 @@ func (r *reader) created(path string, w *greavev1.Port, p *model.Port) {
 }
 
 func (r *reader) fdb(path string, w *greavev1.FdbEntry) model.FdbEntry {
-	e := model.FdbEntry{Segment: w.GetSegment(), Peer: w.GetPeer(), IPs: each(path+".ips", w.GetIps(), r.addr)}
+	e := model.FdbEntry{Segment: w.GetSegment(), Peer: w.GetPeer(), MovingTo: r.peerName(path+".moving_to", w.MovingTo), IPs: each(path+".ips", w.GetIps(), r.addr)}
 	if w.GetMac() != "" { // an absent one is the model's to refuse
 		e.MAC = r.mac(path+".mac", w.GetMac())
 	}

@@ -21,7 +21,7 @@ func ToWire(s model.HostState) *greavev1.HostState {
 		Bridges:  wireList(s.Bridges, bridgeToWire),
 		Ports:    wireList(s.Ports, portToWire),
 		Fdb: wireList(s.Fdb, func(e model.FdbEntry) *greavev1.FdbEntry {
-			return &greavev1.FdbEntry{Segment: e.Segment, Mac: macText(e.MAC), Peer: e.Peer, Ips: wireList(e.IPs, addrText)}
+			return &greavev1.FdbEntry{Segment: e.Segment, Mac: macText(e.MAC), Peer: e.Peer, MovingTo: textUnlessEmpty(e.MovingTo), Ips: wireList(e.IPs, addrText)}
 		}),
 		Tunnels: wireList(s.Tunnels, tunnelToWire),
 	}
@@ -79,7 +79,7 @@ func bridgeToWire(b model.Bridge) *greavev1.Bridge {
 }
 
 func portToWire(p model.Port) *greavev1.Port {
-	w := &greavev1.Port{Name: p.Name, Bridge: p.Bridge, Macs: wireList(p.MACs, macText), Adopt: unlessZero(p.Adopt),
+	w := &greavev1.Port{Activation: activationToWire(p.Activation), MovingTo: textUnlessEmpty(p.MovingTo), Name: p.Name, Bridge: p.Bridge, Macs: wireList(p.MACs, macText), Adopt: unlessZero(p.Adopt),
 		Ips: wireList(p.IPs, addrText), Vlan: vlanToWire(p.VLAN), Mtu: unlessZero(p.MTU), Security: securityToWire(p.Security),
 		Attachments: wireList(p.Attachments, func(a model.Attachment) *greavev1.Attachment {
 			return &greavev1.Attachment{Segment: a.Segment, Vlan: unlessZero(a.VLAN)}

@@ -126,7 +126,7 @@ func vlan(t *rapid.T) openflow.Masked16 {
 func set(t *rapid.T, m openflow.Match) openflow.SetField {
 	f := rapid.SampledFrom(fieldsOf(m)).Draw(t, "field")
 	switch {
-	case f <= openflow.FieldReg5:
+	case f <= openflow.FieldReg6:
 		return openflow.SetField{Field: f, Value: uint64(rapid.Uint32().Draw(t, "value"))}
 	case f == openflow.FieldVLANVID:
 		return openflow.SetField{Field: f, Value: openflow.VLANPresent | rapid.Uint64().Draw(t, "value")&fieldMask[f]}

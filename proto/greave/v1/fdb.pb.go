@@ -28,13 +28,19 @@ type FdbEntry struct {
 	// Name of the segment. Required.
 	Segment string `protobuf:"bytes,1,opt,name=segment,proto3" json:"segment,omitempty"`
 	// Unicast MAC, six octets with colons, e.g. 02:00:00:00:00:01. Required;
-	// not that of a local port of the segment.
+	// not that of a local port of the segment, but for one with `activation`,
+	// which goes before the entry once it is active.
 	Mac string `protobuf:"bytes,2,opt,name=mac,proto3" json:"mac,omitempty"`
 	// IPv4 and IPv6 addresses of that MAC, without prefix length, for answers to
 	// ARP and neighbour solicitations. Default: none.
 	Ips []string `protobuf:"bytes,3,rep,name=ips,proto3" json:"ips,omitempty"`
 	// Name of the peer. Required; a member of the segment.
-	Peer          string `protobuf:"bytes,4,opt,name=peer,proto3" json:"peer,omitempty"`
+	Peer string `protobuf:"bytes,4,opt,name=peer,proto3" json:"peer,omitempty"`
+	// Name of the peer to which the guest is being moved. When an announcement of
+	// the MAC (see ActivationTrigger) comes from there, frames to it follow at
+	// once. A member of the segment, another one than `peer`. Open vSwitch only.
+	// Default: none.
+	MovingTo      *string `protobuf:"bytes,5,opt,name=moving_to,json=movingTo,proto3,oneof" json:"moving_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -97,16 +103,26 @@ func (x *FdbEntry) GetPeer() string {
 	return ""
 }
 
+func (x *FdbEntry) GetMovingTo() string {
+	if x != nil && x.MovingTo != nil {
+		return *x.MovingTo
+	}
+	return ""
+}
+
 var File_greave_v1_fdb_proto protoreflect.FileDescriptor
 
 const file_greave_v1_fdb_proto_rawDesc = "" +
 	"\n" +
-	"\x13greave/v1/fdb.proto\x12\tgreave.v1\"\\\n" +
+	"\x13greave/v1/fdb.proto\x12\tgreave.v1\"\x8c\x01\n" +
 	"\bFdbEntry\x12\x18\n" +
 	"\asegment\x18\x01 \x01(\tR\asegment\x12\x10\n" +
 	"\x03mac\x18\x02 \x01(\tR\x03mac\x12\x10\n" +
 	"\x03ips\x18\x03 \x03(\tR\x03ips\x12\x12\n" +
-	"\x04peer\x18\x04 \x01(\tR\x04peerB7Z5github.com/greave-sdn/greave/proto/greave/v1;greavev1b\x06proto3"
+	"\x04peer\x18\x04 \x01(\tR\x04peer\x12 \n" +
+	"\tmoving_to\x18\x05 \x01(\tH\x00R\bmovingTo\x88\x01\x01B\f\n" +
+	"\n" +
+	"_moving_toB7Z5github.com/greave-sdn/greave/proto/greave/v1;greavev1b\x06proto3"
 
 var (
 	file_greave_v1_fdb_proto_rawDescOnce sync.Once
@@ -137,6 +153,7 @@ func file_greave_v1_fdb_proto_init() {
 	if File_greave_v1_fdb_proto != nil {
 		return
 	}
+	file_greave_v1_fdb_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

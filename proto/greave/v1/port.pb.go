@@ -21,6 +21,62 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ActivationTrigger is what makes a port active.
+type ActivationTrigger int32
+
+const (
+	// Not set: the same as ACTIVATION_TRIGGER_ANNOUNCEMENT.
+	ActivationTrigger_ACTIVATION_TRIGGER_UNSPECIFIED ActivationTrigger = 0
+	// The first announcement that the guest sends, from one of `macs`: a RARP
+	// packet, as QEMU sends when the guest runs on; gratuitous ARP for one of
+	// `ips`; an unsolicited neighbour advertisement for one of `ips` or the
+	// link-local address of the MAC. Or PortService.Activate. Needs `macs`.
+	ActivationTrigger_ACTIVATION_TRIGGER_ANNOUNCEMENT ActivationTrigger = 1
+	// PortService.Activate alone, as `greave activate` calls it.
+	ActivationTrigger_ACTIVATION_TRIGGER_CALL ActivationTrigger = 2
+)
+
+// Enum value maps for ActivationTrigger.
+var (
+	ActivationTrigger_name = map[int32]string{
+		0: "ACTIVATION_TRIGGER_UNSPECIFIED",
+		1: "ACTIVATION_TRIGGER_ANNOUNCEMENT",
+		2: "ACTIVATION_TRIGGER_CALL",
+	}
+	ActivationTrigger_value = map[string]int32{
+		"ACTIVATION_TRIGGER_UNSPECIFIED":  0,
+		"ACTIVATION_TRIGGER_ANNOUNCEMENT": 1,
+		"ACTIVATION_TRIGGER_CALL":         2,
+	}
+)
+
+func (x ActivationTrigger) Enum() *ActivationTrigger {
+	p := new(ActivationTrigger)
+	*p = x
+	return p
+}
+
+func (x ActivationTrigger) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ActivationTrigger) Descriptor() protoreflect.EnumDescriptor {
+	return file_greave_v1_port_proto_enumTypes[0].Descriptor()
+}
+
+func (ActivationTrigger) Type() protoreflect.EnumType {
+	return &file_greave_v1_port_proto_enumTypes[0]
+}
+
+func (x ActivationTrigger) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ActivationTrigger.Descriptor instead.
+func (ActivationTrigger) EnumDescriptor() ([]byte, []int) {
+	return file_greave_v1_port_proto_rawDescGZIP(), []int{0}
+}
+
 // VlanMode is Open vSwitch's vlan_mode.
 type VlanMode int32
 
@@ -70,11 +126,11 @@ func (x VlanMode) String() string {
 }
 
 func (VlanMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_greave_v1_port_proto_enumTypes[0].Descriptor()
+	return file_greave_v1_port_proto_enumTypes[1].Descriptor()
 }
 
 func (VlanMode) Type() protoreflect.EnumType {
-	return &file_greave_v1_port_proto_enumTypes[0]
+	return &file_greave_v1_port_proto_enumTypes[1]
 }
 
 func (x VlanMode) Number() protoreflect.EnumNumber {
@@ -83,7 +139,7 @@ func (x VlanMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use VlanMode.Descriptor instead.
 func (VlanMode) EnumDescriptor() ([]byte, []int) {
-	return file_greave_v1_port_proto_rawDescGZIP(), []int{0}
+	return file_greave_v1_port_proto_rawDescGZIP(), []int{1}
 }
 
 // Port is a local attachment to a bridge, and through it to segments.
@@ -130,7 +186,17 @@ type Port struct {
 	// Take over an existing port of this device that bears no owner mark. It is
 	// greave's from then on, and is removed when no source states it any more.
 	// Default: false, and such a port is CONFLICT. Refused with iface_id.
-	Adopt         *bool `protobuf:"varint,14,opt,name=adopt,proto3,oneof" json:"adopt,omitempty"`
+	Adopt *bool `protobuf:"varint,14,opt,name=adopt,proto3,oneof" json:"adopt,omitempty"`
+	// The guest is not here yet: it is being moved to this host. All is made ready
+	// for it, but no frame goes to it and none leaves it before its activation, and
+	// until then its MACs are where FDB entries say. See docs/kvm.md. Only on the
+	// overlay bridge of Open vSwitch. Default: unset, the port is active.
+	Activation *Activation `protobuf:"bytes,15,opt,name=activation,proto3" json:"activation,omitempty"`
+	// Name of the peer to which the guest is being moved from this host. When an
+	// announcement of one of `macs` comes from there, frames to that MAC follow at
+	// once. A peer of each of the port's segments; only on the overlay bridge of
+	// Open vSwitch, needs `macs`, refused with `activation`. Default: none.
+	MovingTo      *string `protobuf:"bytes,16,opt,name=moving_to,json=movingTo,proto3,oneof" json:"moving_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -278,6 +344,20 @@ func (x *Port) GetAdopt() bool {
 	return false
 }
 
+func (x *Port) GetActivation() *Activation {
+	if x != nil {
+		return x.Activation
+	}
+	return nil
+}
+
+func (x *Port) GetMovingTo() string {
+	if x != nil && x.MovingTo != nil {
+		return *x.MovingTo
+	}
+	return ""
+}
+
 type isPort_Binding interface {
 	isPort_Binding()
 }
@@ -315,6 +395,54 @@ func (*Port_Internal) isPort_Binding() {}
 
 func (*Port_Patch) isPort_Binding() {}
 
+// Activation says what makes a port active whose guest is being moved here. It
+// happens once for the port's row on the switch, and stays until that row goes or
+// a document states the port without it.
+type Activation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The event. Default: ACTIVATION_TRIGGER_ANNOUNCEMENT.
+	By            ActivationTrigger `protobuf:"varint,1,opt,name=by,proto3,enum=greave.v1.ActivationTrigger" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Activation) Reset() {
+	*x = Activation{}
+	mi := &file_greave_v1_port_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Activation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Activation) ProtoMessage() {}
+
+func (x *Activation) ProtoReflect() protoreflect.Message {
+	mi := &file_greave_v1_port_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Activation.ProtoReflect.Descriptor instead.
+func (*Activation) Descriptor() ([]byte, []int) {
+	return file_greave_v1_port_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Activation) GetBy() ActivationTrigger {
+	if x != nil {
+		return x.By
+	}
+	return ActivationTrigger_ACTIVATION_TRIGGER_UNSPECIFIED
+}
+
 // InternalPort is a port that greave creates as a device of the host.
 type InternalPort struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -327,7 +455,7 @@ type InternalPort struct {
 
 func (x *InternalPort) Reset() {
 	*x = InternalPort{}
-	mi := &file_greave_v1_port_proto_msgTypes[1]
+	mi := &file_greave_v1_port_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -339,7 +467,7 @@ func (x *InternalPort) String() string {
 func (*InternalPort) ProtoMessage() {}
 
 func (x *InternalPort) ProtoReflect() protoreflect.Message {
-	mi := &file_greave_v1_port_proto_msgTypes[1]
+	mi := &file_greave_v1_port_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -352,7 +480,7 @@ func (x *InternalPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InternalPort.ProtoReflect.Descriptor instead.
 func (*InternalPort) Descriptor() ([]byte, []int) {
-	return file_greave_v1_port_proto_rawDescGZIP(), []int{1}
+	return file_greave_v1_port_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *InternalPort) GetMac() string {
@@ -380,7 +508,7 @@ type PatchPort struct {
 
 func (x *PatchPort) Reset() {
 	*x = PatchPort{}
-	mi := &file_greave_v1_port_proto_msgTypes[2]
+	mi := &file_greave_v1_port_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -392,7 +520,7 @@ func (x *PatchPort) String() string {
 func (*PatchPort) ProtoMessage() {}
 
 func (x *PatchPort) ProtoReflect() protoreflect.Message {
-	mi := &file_greave_v1_port_proto_msgTypes[2]
+	mi := &file_greave_v1_port_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -405,7 +533,7 @@ func (x *PatchPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchPort.ProtoReflect.Descriptor instead.
 func (*PatchPort) Descriptor() ([]byte, []int) {
-	return file_greave_v1_port_proto_rawDescGZIP(), []int{2}
+	return file_greave_v1_port_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PatchPort) GetBridge() string {
@@ -441,7 +569,7 @@ type Vlan struct {
 
 func (x *Vlan) Reset() {
 	*x = Vlan{}
-	mi := &file_greave_v1_port_proto_msgTypes[3]
+	mi := &file_greave_v1_port_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -453,7 +581,7 @@ func (x *Vlan) String() string {
 func (*Vlan) ProtoMessage() {}
 
 func (x *Vlan) ProtoReflect() protoreflect.Message {
-	mi := &file_greave_v1_port_proto_msgTypes[3]
+	mi := &file_greave_v1_port_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -466,7 +594,7 @@ func (x *Vlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vlan.ProtoReflect.Descriptor instead.
 func (*Vlan) Descriptor() ([]byte, []int) {
-	return file_greave_v1_port_proto_rawDescGZIP(), []int{3}
+	return file_greave_v1_port_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Vlan) GetMode() VlanMode {
@@ -506,7 +634,7 @@ type Attachment struct {
 
 func (x *Attachment) Reset() {
 	*x = Attachment{}
-	mi := &file_greave_v1_port_proto_msgTypes[4]
+	mi := &file_greave_v1_port_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +646,7 @@ func (x *Attachment) String() string {
 func (*Attachment) ProtoMessage() {}
 
 func (x *Attachment) ProtoReflect() protoreflect.Message {
-	mi := &file_greave_v1_port_proto_msgTypes[4]
+	mi := &file_greave_v1_port_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +659,7 @@ func (x *Attachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attachment.ProtoReflect.Descriptor instead.
 func (*Attachment) Descriptor() ([]byte, []int) {
-	return file_greave_v1_port_proto_rawDescGZIP(), []int{4}
+	return file_greave_v1_port_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Attachment) GetSegment() string {
@@ -579,7 +707,7 @@ type PortSecurity struct {
 
 func (x *PortSecurity) Reset() {
 	*x = PortSecurity{}
-	mi := &file_greave_v1_port_proto_msgTypes[5]
+	mi := &file_greave_v1_port_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +719,7 @@ func (x *PortSecurity) String() string {
 func (*PortSecurity) ProtoMessage() {}
 
 func (x *PortSecurity) ProtoReflect() protoreflect.Message {
-	mi := &file_greave_v1_port_proto_msgTypes[5]
+	mi := &file_greave_v1_port_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +732,7 @@ func (x *PortSecurity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortSecurity.ProtoReflect.Descriptor instead.
 func (*PortSecurity) Descriptor() ([]byte, []int) {
-	return file_greave_v1_port_proto_rawDescGZIP(), []int{5}
+	return file_greave_v1_port_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PortSecurity) GetMac() bool {
@@ -646,7 +774,7 @@ var File_greave_v1_port_proto protoreflect.FileDescriptor
 
 const file_greave_v1_port_proto_rawDesc = "" +
 	"\n" +
-	"\x14greave/v1/port.proto\x12\tgreave.v1\"\xf4\x03\n" +
+	"\x14greave/v1/port.proto\x12\tgreave.v1\"\xdb\x04\n" +
 	"\x04Port\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\x06device\x18\x02 \x01(\tH\x00R\x06device\x12\x1b\n" +
@@ -662,10 +790,19 @@ const file_greave_v1_port_proto_rawDesc = "" +
 	"\taddresses\x18\v \x03(\tR\taddresses\x12\x15\n" +
 	"\x03mtu\x18\f \x01(\rH\x01R\x03mtu\x88\x01\x01\x123\n" +
 	"\bsecurity\x18\r \x01(\v2\x17.greave.v1.PortSecurityR\bsecurity\x12\x19\n" +
-	"\x05adopt\x18\x0e \x01(\bH\x02R\x05adopt\x88\x01\x01B\t\n" +
+	"\x05adopt\x18\x0e \x01(\bH\x02R\x05adopt\x88\x01\x01\x125\n" +
+	"\n" +
+	"activation\x18\x0f \x01(\v2\x15.greave.v1.ActivationR\n" +
+	"activation\x12 \n" +
+	"\tmoving_to\x18\x10 \x01(\tH\x03R\bmovingTo\x88\x01\x01B\t\n" +
 	"\abindingB\x06\n" +
 	"\x04_mtuB\b\n" +
-	"\x06_adopt\"-\n" +
+	"\x06_adoptB\f\n" +
+	"\n" +
+	"_moving_to\":\n" +
+	"\n" +
+	"Activation\x12,\n" +
+	"\x02by\x18\x01 \x01(\x0e2\x1c.greave.v1.ActivationTriggerR\x02by\"-\n" +
 	"\fInternalPort\x12\x15\n" +
 	"\x03mac\x18\x01 \x01(\tH\x00R\x03mac\x88\x01\x01B\x06\n" +
 	"\x04_mac\">\n" +
@@ -693,7 +830,11 @@ const file_greave_v1_port_proto_rawDesc = "" +
 	"\x03_ipB\x06\n" +
 	"\x04_arpB\r\n" +
 	"\v_dhcp_guardB\v\n" +
-	"\t_ra_guard*\xa8\x01\n" +
+	"\t_ra_guard*y\n" +
+	"\x11ActivationTrigger\x12\"\n" +
+	"\x1eACTIVATION_TRIGGER_UNSPECIFIED\x10\x00\x12#\n" +
+	"\x1fACTIVATION_TRIGGER_ANNOUNCEMENT\x10\x01\x12\x1b\n" +
+	"\x17ACTIVATION_TRIGGER_CALL\x10\x02*\xa8\x01\n" +
 	"\bVlanMode\x12\x19\n" +
 	"\x15VLAN_MODE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10VLAN_MODE_ACCESS\x10\x01\x12\x13\n" +
@@ -714,29 +855,33 @@ func file_greave_v1_port_proto_rawDescGZIP() []byte {
 	return file_greave_v1_port_proto_rawDescData
 }
 
-var file_greave_v1_port_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_greave_v1_port_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_greave_v1_port_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_greave_v1_port_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_greave_v1_port_proto_goTypes = []any{
-	(VlanMode)(0),        // 0: greave.v1.VlanMode
-	(*Port)(nil),         // 1: greave.v1.Port
-	(*InternalPort)(nil), // 2: greave.v1.InternalPort
-	(*PatchPort)(nil),    // 3: greave.v1.PatchPort
-	(*Vlan)(nil),         // 4: greave.v1.Vlan
-	(*Attachment)(nil),   // 5: greave.v1.Attachment
-	(*PortSecurity)(nil), // 6: greave.v1.PortSecurity
+	(ActivationTrigger)(0), // 0: greave.v1.ActivationTrigger
+	(VlanMode)(0),          // 1: greave.v1.VlanMode
+	(*Port)(nil),           // 2: greave.v1.Port
+	(*Activation)(nil),     // 3: greave.v1.Activation
+	(*InternalPort)(nil),   // 4: greave.v1.InternalPort
+	(*PatchPort)(nil),      // 5: greave.v1.PatchPort
+	(*Vlan)(nil),           // 6: greave.v1.Vlan
+	(*Attachment)(nil),     // 7: greave.v1.Attachment
+	(*PortSecurity)(nil),   // 8: greave.v1.PortSecurity
 }
 var file_greave_v1_port_proto_depIdxs = []int32{
-	2, // 0: greave.v1.Port.internal:type_name -> greave.v1.InternalPort
-	3, // 1: greave.v1.Port.patch:type_name -> greave.v1.PatchPort
-	4, // 2: greave.v1.Port.vlan:type_name -> greave.v1.Vlan
-	5, // 3: greave.v1.Port.attachments:type_name -> greave.v1.Attachment
-	6, // 4: greave.v1.Port.security:type_name -> greave.v1.PortSecurity
-	0, // 5: greave.v1.Vlan.mode:type_name -> greave.v1.VlanMode
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	4, // 0: greave.v1.Port.internal:type_name -> greave.v1.InternalPort
+	5, // 1: greave.v1.Port.patch:type_name -> greave.v1.PatchPort
+	6, // 2: greave.v1.Port.vlan:type_name -> greave.v1.Vlan
+	7, // 3: greave.v1.Port.attachments:type_name -> greave.v1.Attachment
+	8, // 4: greave.v1.Port.security:type_name -> greave.v1.PortSecurity
+	3, // 5: greave.v1.Port.activation:type_name -> greave.v1.Activation
+	0, // 6: greave.v1.Activation.by:type_name -> greave.v1.ActivationTrigger
+	1, // 7: greave.v1.Vlan.mode:type_name -> greave.v1.VlanMode
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_greave_v1_port_proto_init() }
@@ -750,17 +895,17 @@ func file_greave_v1_port_proto_init() {
 		(*Port_Internal)(nil),
 		(*Port_Patch)(nil),
 	}
-	file_greave_v1_port_proto_msgTypes[1].OneofWrappers = []any{}
-	file_greave_v1_port_proto_msgTypes[3].OneofWrappers = []any{}
+	file_greave_v1_port_proto_msgTypes[2].OneofWrappers = []any{}
 	file_greave_v1_port_proto_msgTypes[4].OneofWrappers = []any{}
 	file_greave_v1_port_proto_msgTypes[5].OneofWrappers = []any{}
+	file_greave_v1_port_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_greave_v1_port_proto_rawDesc), len(file_greave_v1_port_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   6,
+			NumEnums:      2,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
