@@ -16,7 +16,7 @@ var cmpOptions = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix
 
 func TestNormalizeProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := modeltest.HostState().Draw(t, "state")
+		s := modeltest.Moving(t, modeltest.HostState().Draw(t, "state"))
 		once := model.Normalize(s, model.HostState{})
 		if d := cmp.Diff(once, model.Normalize(once, model.HostState{}), cmpOptions); d != "" {
 			t.Fatalf("normalising twice:\n%s", d)

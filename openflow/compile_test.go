@@ -87,7 +87,7 @@ func TestCompileGolden(t *testing.T) {
 // the same numbers is the same.
 func TestCompileProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := modeltest.HostState().Draw(t, "state")
+		s := modeltest.Moving(t, modeltest.HostState().Draw(t, "state"))
 		w := resolve(s)
 		w.compile(t.Fatalf)
 		refs := w.s.Refs()

@@ -73,7 +73,7 @@ func join(a, b openflow.Image) openflow.Image {
 // is left to do, and what is foreign was not in it.
 func TestDiffProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		from, to := newWorld(t), resolve(modeltest.HostState().Draw(t, "next state"))
+		from, to := newWorld(t), resolve(modeltest.Moving(t, modeltest.HostState().Draw(t, "next state")))
 		to.b = from.b // the same daemon, a later document
 		to.compile(t.Fatalf)
 		foreign := strangers()

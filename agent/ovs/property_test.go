@@ -46,7 +46,7 @@ func TestSecondPassEmptyOnSwitch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r.clear(t)
 		for i := range rapid.IntRange(1, 2).Draw(t, "documents") {
-			s := modeltest.HostState().Draw(t, "state")
+			s := modeltest.Moving(t, modeltest.HostState().Draw(t, "state"))
 			r.devices = modeltest.Devices(s)
 			r.settles(t, s, i == 0)
 			r.addGuests(t, s)

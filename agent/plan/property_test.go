@@ -29,6 +29,7 @@ func TestSecondDiffEmpty(t *testing.T) {
 		var s model.HostState
 		for range rapid.IntRange(1, 3).Draw(t, "documents") {
 			s = modeltest.HostState().Draw(t, "state")
+			s = modeltest.Moving(t, s)
 			settle(t, h, s)
 			h.addGuests(s)
 			settle(t, h, s)

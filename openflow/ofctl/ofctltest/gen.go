@@ -150,7 +150,8 @@ func afterwards(tci openflow.Masked16, a openflow.Action) openflow.Masked16 {
 }
 
 func action(t *rapid.T, m openflow.Match) openflow.Action {
-	switch rapid.IntRange(0, 7).Draw(t, "action") {
+
+	switch rapid.IntRange(0, 9).Draw(t, "action") {
 	case 0:
 		return set(t, m)
 	case 1:
@@ -172,6 +173,12 @@ func action(t *rapid.T, m openflow.Match) openflow.Action {
 		case m.VlanTCI.Mask == 0: // a switch takes no third tag
 			return openflow.PushVLAN{}
 		}
+	case 7, 8:
+		cookie := openflow.MakeCookie(rapid.Uint16().Draw(t, "owner"), openflow.KindLearned, openflow.ObjectID(rapid.Uint64Range(0, uint64(openflow.ObjectIDMax)).Draw(t, "moves")))
+		if rapid.Bool().Draw(t, "moved") {
+			return openflow.LearnMoved{Cookie: cookie}
+		}
+		return openflow.LearnActive{Cookie: cookie, Port: openflow.Port(rapid.Uint32Range(1, 0xfeff).Draw(t, "staged"))}
 	}
 	return openflow.Output{Port: rapid.SampledFrom([]openflow.Port{openflow.PortLocal, openflow.PortInPort}).Draw(t, "output")}
 }
