@@ -1,13 +1,19 @@
 package integration
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+
 	"github.com/greave-sdn/greave/integration/lab"
+	greavev1 "github.com/greave-sdn/greave/proto/greave/v1"
 )
 
 // The guest that is moved, and its neighbours.
@@ -92,12 +98,12 @@ func (m moveLab) answers(t *testing.T, from *lab.Guest) {
 	t.Helper()
 	for _, g := range m.guests {
 		reaches(t, g, moverIP)
-		before := heard(t, from)
-		s, err := g.Ping(t.Context(), moverIP, 5, 5*time.Millisecond)
-		check(t, err)
-		if s.Received != 5 || heard(t, from)-before < 5 {
-			t.Errorf("%s: %d of 5 answered, %d frames at the self on %s", g.Name, s.Received, heard(t, from)-before, from.Host.Name)
-		}
+		eventually(t, settle, fmt.Sprintf("%s gets 5 answers of the self on %s", g.Name, from.Host.Name), func() bool {
+			before := heard(t, from)
+			s, err := g.Ping(t.Context(), moverIP, 5, 5*time.Millisecond)
+			check(t, err)
+			return s.Received == 5 && heard(t, from)-before >= 5
+		})
 	}
 }
 
@@ -188,6 +194,78 @@ func TestK3LiveMigration(t *testing.T) {
 		t.Errorf("still marked: %s", got)
 	}
 	m.answers(t, m.to)
+}
+
+// TestK3Call: a guest that is activated by a call alone. A move that is given up
+// leaves the other hosts as they were. A call announces the guest (K4): one copy
+// of each announcement at each member, from where frames then come.
+func TestK3Call(t *testing.T) {
+	t.Parallel()
+	m := startMove(t)
+	h1, h2, h3 := m.Hosts[0], m.Hosts[1], m.Hosts[2]
+	ports := m.ports(t, h2)
+	m.settled(t, 0)
+	m.moving(t, 0, 1, "call")
+	send(t, m.ear, rarpOf)
+	time.Sleep(delivery)
+	m.answers(t, m.from)
+
+	before := [][]string{flowsOf(t, h1, "br-greave"), flowsOf(t, h3, "br-greave")}
+	apply(t, h2, m.doc(1, "-", "peer: "+h1.Name))
+	m.answers(t, m.from)
+	if after := [][]string{flowsOf(t, h1, "br-greave"), flowsOf(t, h3, "br-greave")}; !slices.EqualFunc(before, after, slices.Equal[[]string]) {
+		t.Errorf("flows of the others changed when the move was given up")
+	}
+	_, err := ports.Activate(t.Context(), &greavev1.ActivateRequest{Port: "vm"})
+	refused(t, err, codes.NotFound, "NOT_FOUND", "vm")
+	_, err = ports.Activate(t.Context(), &greavev1.ActivateRequest{Port: "g2"})
+	refused(t, err, codes.FailedPrecondition, "NO_ACTIVATION", "g2")
+	m.moving(t, 0, 1, "call")
+
+	ears := []*lab.Raw{raw(t, m.guests[0]), raw(t, m.guests[1]), raw(t, m.guests[2])}
+	for _, e := range ears {
+		count(t, e, nil)
+	}
+	wire := capture(t, h2, "", "proto gre and src host "+h2.VTEP.String())
+	r, err := ports.Activate(t.Context(), &greavev1.ActivateRequest{Port: "vm"})
+	if err != nil || r.WasActive || r.Announcements != 2 {
+		t.Fatalf("activate: %v, %v; want two announcements", r, err)
+	}
+	garp := ethernet(everyone, moverMAC, 0x0806, arp(1, moverMAC, moverIP, nobodyMAC, moverIP))
+	time.Sleep(delivery)
+	sent := wire()
+	for i, h := range m.Hosts {
+		heard, err := ears[i].Heard()
+		check(t, err)
+		for name, frame := range map[string][]byte{"RARP": rarpOf, "gratuitous ARP": garp} {
+			frame = slices.Concat(frame, make([]byte, 60-len(frame))) // as long as Ethernet wants it
+			copies := inside(pick(sent, func(p lab.OuterPacket) bool { return p.Dst == h.VTEP }), h2.VTEP, frame)
+			n := 0
+			for _, f := range heard {
+				if bytes.Equal(f, frame) {
+					n++
+				}
+			}
+			if want := min(1, 1-i%2); n != 1 || copies != want {
+				t.Errorf("%s: %d at g%d, want 1; %d copies on the wire to %s, want %d", name, n, i+1, copies, h.Name, want)
+			}
+		}
+	}
+	m.answers(t, m.to)
+	out, stderr, err := h2.Greave(t.Context(), "activate", "vm")
+	if err != nil || out != "port vm was active; announcements sent: 2\n" {
+		t.Errorf("greave activate: %v, %s%s", err, out, stderr)
+	}
+	m.settled(t, 1)
+	m.answers(t, m.to)
+}
+
+func (m moveLab) ports(t *testing.T, h *lab.Host) greavev1.PortServiceClient {
+	t.Helper()
+	c, err := grpc.NewClient("unix:"+strings.TrimPrefix(h.GreavedSocket(), "unix:"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	check(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return greavev1.NewPortServiceClient(c)
 }
 
 // moves is how often a guest is moved, and as many floods without a move beside it.
