@@ -25,7 +25,7 @@ const (
 var (
 	moverIP = addr("10.0.0.170")
 	// rarpOf is what QEMU sends when a guest runs on (announce_self).
-	rarpOf = ethernet(everyone, moverMAC, 0x8035, arp(3, moverMAC, addr("0.0.0.0"), moverMAC, addr("0.0.0.0")))
+	rarpOf = lab.RARP([6]byte(hw(moverMAC)))
 )
 
 // moveLab is a guest that is on h1 and comes to h2, in the eyes of a guest on each
