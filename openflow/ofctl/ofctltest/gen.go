@@ -150,7 +150,6 @@ func afterwards(tci openflow.Masked16, a openflow.Action) openflow.Masked16 {
 }
 
 func action(t *rapid.T, m openflow.Match) openflow.Action {
-
 	switch rapid.IntRange(0, 9).Draw(t, "action") {
 	case 0:
 		return set(t, m)
