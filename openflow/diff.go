@@ -65,7 +65,7 @@ func diffGroups(want []Group, have []SeenGroup) (set []Group, drop []GroupID) {
 	wanted := make(map[GroupID]bool, len(want))
 	for _, g := range want {
 		wanted[g.ID] = true
-		if i, ok := at[g.ID]; !ok || !have[i].Parsed || !equalGroups(have[i].Group, g) {
+		if i, ok := at[g.ID]; !ok || !have[i].Parsed || !equalGroups(have[i].Group, g, !have[i].NoIDs) {
 			set = append(set, g)
 		}
 	}
@@ -83,8 +83,10 @@ func diffGroups(want []Group, have []SeenGroup) (set []Group, drop []GroupID) {
 	return set, drop
 }
 
-func equalGroups(a, b Group) bool {
+// equalGroups compares the ids of buckets where they are known; buckets keep the
+// order in which they were written.
+func equalGroups(a, b Group, ids bool) bool {
 	return a.ID == b.ID && a.Type == b.Type && slices.EqualFunc(a.Buckets, b.Buckets, func(x, y Bucket) bool {
-		return x.ID == y.ID && x.Weight == y.Weight && x.Watch == y.Watch && slices.Equal(x.Sets, y.Sets) && x.Then == y.Then
+		return (x.ID == y.ID || !ids) && x.Weight == y.Weight && x.Watch == y.Watch && slices.Equal(x.Sets, y.Sets) && x.Then == y.Then
 	})
 }

@@ -9,6 +9,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/greave-sdn/greave/model"
 	"github.com/greave-sdn/greave/model/modeltest"
 	"github.com/greave-sdn/greave/openflow"
 	"github.com/greave-sdn/greave/openflow/openflowtest"
@@ -185,6 +186,32 @@ func TestDiffOrder(t *testing.T) {
 			if set[parent] < set[leaf] || slices.Index(out.DropGroups, parent) > slices.Index(out.DropGroups, leaf) {
 				t.Errorf("group %#x and its parent %#x: set %v, drop %v", leaf, parent, in.SetGroups, out.DropGroups)
 			}
+		}
+	}
+}
+
+// TestDiffGroupsWithoutIDs: a switch that prints no bucket ids has a group all the
+// same when its buckets are in order, and one that prints others has not.
+func TestDiffGroupsWithoutIDs(t *testing.T) {
+	bucket := func(id uint32, to openflow.Table) openflow.Bucket {
+		return openflow.Bucket{ID: id, Then: openflow.Resubmit{Table: to}}
+	}
+	want := &openflow.Program{Groups: []openflow.Group{{ID: openflow.GroupMin, Type: openflow.GroupAll, Buckets: []openflow.Bucket{bucket(7, 80), bucket(3, 90)}}}}
+	line := fmt.Sprintf("group_id=%d,type=all,", openflow.GroupMin)
+	for text, same := range map[string]bool{
+		"bucket=actions=resubmit(,80),bucket=actions=resubmit(,90)":                         true,
+		"bucket=actions=resubmit(,90),bucket=actions=resubmit(,80)":                         false,
+		"bucket=bucket_id:7,actions=resubmit(,80),bucket=bucket_id:3,actions=resubmit(,90)": true,
+		"bucket=bucket_id:0,actions=resubmit(,80),bucket=bucket_id:1,actions=resubmit(,90)": false,
+		"bucket=actions=resubmit(,80)":                                                      false,
+	} {
+		seen, err := openflow.ParseGroup(line + text)
+		if err != nil || !seen.Parsed {
+			t.Fatalf("%s: %v, parsed %t", text, err, seen.Parsed)
+		}
+		ch, _ := openflow.Diff(want, openflow.Image{Groups: []openflow.SeenGroup{seen}}, model.NewOwner("h"))
+		if ch.Empty() != same {
+			t.Errorf("%s: %+v", text, ch)
 		}
 	}
 }

@@ -44,5 +44,8 @@ type Group struct {
 type SeenGroup struct {
 	Group
 	Parsed bool
-	Text   string
+	// NoIDs: the buckets were printed without their ids, as below OpenFlow 1.5;
+	// those in Group are positions.
+	NoIDs bool
+	Text  string
 }

@@ -8,8 +8,8 @@ import (
 
 // ParseGroup reads one line of dump-groups (OpenFlow 1.3-1.5, --no-names). A
 // group that greave could not have written has its id and text only; the error
-// is for a line that is no group. Below OpenFlow 1.5 a bucket has no id: then
-// its position is its id.
+// is for a line that is no group. Below OpenFlow 1.5 a bucket is printed without
+// its id: then its position stands for it, and NoIDs is set.
 func ParseGroup(line string) (SeenGroup, error) {
 	s := SeenGroup{Text: strings.Clone(strings.TrimSpace(line))}
 	head, rest, more := strings.Cut(s.Text, ",bucket=")
@@ -28,6 +28,7 @@ func ParseGroup(line string) (SeenGroup, error) {
 	for more {
 		var text string
 		text, rest, more = strings.Cut(rest, ",bucket=")
+		s.NoIDs = s.NoIDs || !strings.HasPrefix(text, "bucket_id:")
 		b, ok := parseBucket(text, len(g.Buckets), g.Type)
 		if !ok {
 			return s, nil

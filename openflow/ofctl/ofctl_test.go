@@ -449,14 +449,14 @@ func TestNoSwitchAndVersion(t *testing.T) {
 
 func TestWatch(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	for _, newest := range []string{"OpenFlow15", "OpenFlow14"} {
+	for _, newest := range []string{"OpenFlow15", "OpenFlow14", "OpenFlow13"} {
 		t.Run(newest, func(t *testing.T) { testWatch(t, newest) })
 	}
 }
 
 func testWatch(t *testing.T, newest string) {
 	s, c := start(t)
-	s.VSCtl("set", "Bridge", bridge, "protocols=OpenFlow13,"+newest)
+	s.VSCtl("set", "Bridge", bridge, "protocols=OpenFlow10,"+newest)
 	var kicks atomic.Int64
 	ended := make(chan error, 1)
 	go func() { ended <- c.Watch(t.Context(), bridge, func() { kicks.Add(1) }) }()

@@ -14,15 +14,17 @@ import (
 )
 
 // OpenFlow message types, the same from 1.3 to 1.5 (§7.1), and what the flow
-// monitor of 1.4 and later adds (§7.3.5.19).
+// monitor of 1.4 and later adds (§7.3.5.19). In 1.3 that is ONF extension 187, in
+// the form that ovs-ofctl 3.1 sends and Open vSwitch answers.
 const (
 	msgHello, msgError, msgEchoRequest, msgEchoReply = 0, 1, 2, 3
+	msgExperimenter                                  = 4
 	msgMultipartRequest, msgMultipartReply           = 18, 19
 	msgBarrierRequest, msgBarrierReply               = 20, 21
 	version13, version14, version15                  = 4, 5, 6
-	multipartFlowMonitor                             = 16
-	eventAdded, eventRemoved, eventModified          = 1, 2, 3
+	multipartFlowMonitor, multipartExperimenter      = 16, 0xffff
 	headerLen, multipartHeaderLen, fullEventLen      = 8, 16, 24
+	onf, onfFlowMonitor                              = 0x4f4e4600, 1870
 )
 
 // watch is one OpenFlow connection that listens to a bridge. It tells own
@@ -44,8 +46,8 @@ type watch struct {
 // not this Client's Apply has changed a flow of the bridge. A kick is a hint:
 // many events may make one, one may come for nothing, and an unusually large
 // own change makes one. Flows with a cookie of the kind KindLearned are passed
-// over, but for those that tell of a guest that is being moved. Group changes by others are seen only if they remove flows. A bridge
-// that allows nothing newer than OpenFlow 1.3 is watched for its end only.
+// over, but for those that tell of a guest that is being moved. Group changes by
+// others are seen only if they remove flows.
 //
 // Watch returns when ctx ends, or with ErrNoSwitch when the switch is gone.
 func (c *Client) Watch(ctx context.Context, bridge string, kick func()) error {
@@ -124,15 +126,11 @@ func (w *watch) greet(ctx context.Context, in *bufio.Reader) error {
 	if w.version = common(theirs, typ, body); w.version < version13 {
 		return ErrVersion
 	}
-	if w.monitors() {
-		if err := w.send(w.version, msgMultipartRequest, monitorRequest()); err != nil {
-			return err
-		}
+	if err := w.send(w.version, msgMultipartRequest, monitorRequest(w.version)); err != nil {
+		return err
 	}
 	if err := w.send(w.version, msgBarrierRequest, nil); err != nil {
 		return err
 	}
 	return w.conn.SetDeadline(time.Time{})
 }
-
-func (w *watch) monitors() bool { return w.version >= version14 }

@@ -53,12 +53,20 @@ func common(theirs, typ byte, body []byte) byte {
 
 // monitorRequest asks for additions, removals and modifications of all flows in
 // all tables, without their actions.
-func monitorRequest() []byte {
+func monitorRequest(version byte) []byte {
 	const (
 		anyPort, anyGroup, allTables = 0xffffffff, 0xffffffff, 0xff
 		flags                        = 1<<1 | 1<<2 | 1<<3 // OFPFMF_ADD, _REMOVED, _MODIFY
-		commandAdd                   = 0
+		commandAdd, emptyMatchLen    = 0, 4
 	)
+	if version == version13 {
+		m := append(binary.BigEndian.AppendUint16(nil, multipartExperimenter), 0, 0, 0, 0, 0, 0)
+		m = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(m, onf), onfFlowMonitor)
+		m = binary.BigEndian.AppendUint32(m, 1) // monitor id
+		m = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(m, flags), emptyMatchLen)
+		m = append(binary.BigEndian.AppendUint32(m, anyPort), allTables, 0, 0, 0)
+		return append(m, 0, 1, 0, 4, 0, 0, 0, 0)
+	}
 	m := binary.BigEndian.AppendUint16(nil, multipartFlowMonitor)
 	m = append(m, 0, 0, 0, 0, 0, 0)         // flags, padding
 	m = binary.BigEndian.AppendUint32(m, 1) // monitor id
@@ -79,11 +87,48 @@ func (w *watch) take(typ byte, body []byte) error {
 	case msgBarrierReply:
 		w.settle()
 	case msgMultipartReply:
-		if len(body) >= multipartHeaderLen-headerLen && binary.BigEndian.Uint16(body) == multipartFlowMonitor {
-			w.events(body[multipartHeaderLen-headerLen:])
+		if events, ok := monitorReply(body); ok {
+			w.events(events)
 		}
+	case msgExperimenter: // 1.3: paused or resumed
+		w.events([]byte{0, headerLen, 0xff, 0xff, 0, 0, 0, 0})
 	}
 	return nil
+}
+
+// monitorReply finds the events in the body of a multipart reply.
+func monitorReply(body []byte) ([]byte, bool) {
+	const inner = multipartHeaderLen - headerLen
+	switch {
+	case len(body) < inner:
+		return nil, false
+	case binary.BigEndian.Uint16(body) == multipartFlowMonitor:
+		return body[inner:], true
+	case binary.BigEndian.Uint16(body) == multipartExperimenter && len(body) >= inner+8 &&
+		binary.BigEndian.Uint32(body[inner:]) == onf && binary.BigEndian.Uint32(body[inner+4:]) == onfFlowMonitor:
+		return body[inner+8:], true
+	}
+	return nil, false
+}
+
+// flowEvent is what the switch says of one flow; neither added nor removed is
+// modified.
+type flowEvent struct {
+	added, removed bool
+	table          openflow.Table
+	priority       uint16
+	cookie         openflow.Cookie
+}
+
+// event reads one event of at least fullEventLen bytes; ok is false for one that
+// says that others were left out.
+func (w *watch) event(b []byte) (e flowEvent, ok bool) {
+	kind, cookie := binary.BigEndian.Uint16(b[2:]), openflow.Cookie(binary.BigEndian.Uint64(b[16:]))
+	if w.version == version13 { // struct nx_flow_update_full: added, deleted, modified
+		return flowEvent{kind == 0, kind == 1, openflow.Table(b[14]), binary.BigEndian.Uint16(b[6:]), cookie}, kind <= 2
+	}
+	// struct ofp_flow_update_full: initial, added, removed, modified
+	return flowEvent{kind == 1, kind == 2, openflow.Table(b[4]), binary.BigEndian.Uint16(b[10:]), cookie}, kind >= 1 && kind <= 3
 }
 
 // events adds up what the switch reports.
@@ -91,21 +136,23 @@ func (w *watch) events(b []byte) {
 	var sum uint64
 	any, odd, news := false, false, false
 	for len(b) >= 4 {
-		n, event := int(binary.BigEndian.Uint16(b)), binary.BigEndian.Uint16(b[2:])
+		n := int(binary.BigEndian.Uint16(b))
 		if n < 4 || n > len(b) {
 			break
 		}
-		// table at 4, priority at 10, cookie at 16 (struct ofp_flow_update_full)
-		if (event == eventAdded || event == eventRemoved || event == eventModified) && n >= fullEventLen {
-			cookie := openflow.Cookie(binary.BigEndian.Uint64(b[16:]))
-			if cookie.Kind() == kindLearned {
-				news = news || event == eventAdded && ofMoves(openflow.Table(b[4]))
-			} else {
-				any = true
-				sum += mark(event == eventRemoved, openflow.Table(b[4]), binary.BigEndian.Uint16(b[10:]), cookie)
-			}
-		} else { // paused, resumed: events were left out
+		var e flowEvent
+		full := false
+		if n >= fullEventLen {
+			e, full = w.event(b)
+		}
+		switch {
+		case !full: // paused, resumed: events were left out
 			any, odd = true, true
+		case e.cookie.Kind() == kindLearned:
+			news = news || e.added && ofMoves(e.table)
+		default:
+			any = true
+			sum += mark(e.removed, e.table, e.priority, e.cookie)
 		}
 		b = b[n:]
 	}
@@ -154,7 +201,7 @@ func (c *Client) expect(bridge string, ch openflow.Change) func(done bool) {
 	c.mu.Lock()
 	w := c.watches[bridge]
 	c.mu.Unlock()
-	if w == nil || !w.monitors() {
+	if w == nil {
 		return func(bool) {}
 	}
 	w.mu.Lock()
