@@ -113,6 +113,13 @@ func TestL15Explain(t *testing.T) {
 	if len(flows) > 0 {
 		t.Errorf("flows of what the document does not have: %v", flows)
 	}
+	for _, line := range groupsOf(t, h, "br-greave") {
+		r, err := dial(t, h).Explain(t.Context(), &greavev1.ExplainRequest{Subject: &greavev1.ExplainRequest_Flow{Flow: line}})
+		if err != nil || r.Foreign || r.Source != "operator" || r.Group == nil || r.Text == "" {
+			t.Errorf("%s is explained as %v: %v", line, r, err)
+		}
+	}
+	explainRich(t, h)
 	ofctl(t, h, "br-greave", "add-flow", "cookie=0x77,table=99,priority=7,actions=drop")
 	line := flowsOf(t, h, "br-greave")
 	i := slices.IndexFunc(line, func(s string) bool { return strings.Contains(s, "cookie=0x77,") })
@@ -120,6 +127,63 @@ func TestL15Explain(t *testing.T) {
 	if err != nil || !r.Foreign || r.Name != "" {
 		t.Errorf("a foreign flow is explained as %v: %v", r, err)
 	}
+}
+
+// explainRich holds every line of the switch to an object that is there, with a
+// document that uses all that becomes flows or groups.
+func explainRich(t *testing.T, h *lab.Host) {
+	t.Helper()
+	s := site{h, dial(t, h), t}
+	guest(t, h, "t1", "", guestMAC(9), 0)
+	s.apply(vtepOf(h) + fmt.Sprintf(`bridges:
+- {name: br-greave, forwarding: overlay, datapath: netdev}
+- {name: br-safe, datapath: netdev, fail_mode: secure}
+- {name: br-l3, datapath: netdev}
+segments:
+- {name: red, key: 100}
+- {name: blue, key: 200, unknown: drop}
+- {name: green, key: 300, encap: geneve}
+peers:
+- {name: p2, paths: [{remote: 192.0.2.2}], segments: [red, blue, green]}
+- {name: p3, paths: [{remote: 192.0.2.3}], segments: [red], encap: vxlan}
+ports:
+- {name: red-port, device: r1, attachments: [{segment: red}], macs: [%q], ips: [10.0.0.1, "2001:db8:1::1"], security: {mac: true, ip: true, arp: true, dhcp_guard: true, ra_guard: true}}
+- {name: trunk, device: b1, attachments: [{segment: blue, vlan: 7}, {segment: green, vlan: 8}]}
+- {name: three, device: t1, bridge: br-l3, macs: [%q]}
+fdb:
+- {segment: red, mac: %q, ips: [10.0.0.2, "2001:db8:1::2"], peer: p2}
+- {segment: red, mac: %q, peer: p3}
+tunnels:
+- {name: l3, bridge: br-l3, layer: l3, remote: {address: 192.0.2.202}, key: {fixed: {in: 7, out: 7}}}
+`, guestMAC(1), guestMAC(9), guestMAC(2), guestMAC(3)))
+	list, err := s.List(t.Context(), &greavev1.ListRequest{})
+	s.must(err)
+	objects := map[string]bool{}
+	for _, o := range list.Objects {
+		objects[fmt.Sprint(o.Status.Kind, o.Status.Name)] = true
+	}
+	lines, tables, groups := 0, map[uint32]bool{}, 0
+	for _, bridge := range []string{"br-greave", "br-safe", "br-l3"} {
+		for line := range strings.Lines(s.flows(bridge)) {
+			if strings.TrimSpace(line) == "priority=0 actions=NORMAL" { // of a standalone bridge, by the switch itself
+				continue
+			}
+			r, err := s.Explain(t.Context(), &greavev1.ExplainRequest{Subject: &greavev1.ExplainRequest_Flow{Flow: line}})
+			if err != nil || r.Foreign || !objects[fmt.Sprint(r.Kind, r.Name)] || r.Text == "" {
+				t.Errorf("%s: %s is explained as %v: %v", bridge, line, r, err)
+				continue
+			}
+			if lines++; r.Group != nil {
+				groups++
+			} else {
+				tables[r.GetTable()] = true
+			}
+		}
+	}
+	if lines < 60 || len(tables) < 9 || groups < 5 {
+		t.Errorf("%d lines, %d tables and %d groups: the document is not as rich as was meant", lines, len(tables), groups)
+	}
+	t.Logf("%d flows of %d tables and %d groups are explained", lines-groups, len(tables), groups)
 }
 
 // pairDoc is the document of two hosts that share red, with n entries more on

@@ -374,7 +374,11 @@ func (s *Server) Purge(ctx context.Context, r *greavev1.PurgeRequest) (*greavev1
 func (s *Server) Explain(ctx context.Context, r *greavev1.ExplainRequest) (*greavev1.ExplainResponse, error) {
 	cookie := openflow.Cookie(r.GetCookie())
 	out := &greavev1.ExplainResponse{}
-	if line := r.GetFlow(); line != "" {
+	line := strings.TrimSpace(r.GetFlow())
+	if strings.HasPrefix(line, "group_id=") {
+		return s.explainGroup(ctx, line)
+	}
+	if line != "" {
 		f, err := openflow.ParseFlow(line)
 		if err != nil {
 			return nil, failure(codes.InvalidArgument, model.ReasonInvalid, fmt.Sprintf("no flow as ovs-ofctl dump-flows prints it: %v", err))

@@ -14,12 +14,14 @@ import (
 func (a *app) explainCmd() *cobra.Command {
 	req := &greavev1.ExplainRequest{}
 	cmd := &cobra.Command{
-		Use:   "explain COOKIE|FLOW",
-		Short: "Say which object a flow of a bridge belongs to",
-		Long: `Says which object a flow belongs to, and what its table is for. Give its cookie,
-or the line of 'ovs-ofctl dump-flows', quoted or not.`,
+		Use:   "explain COOKIE|FLOW|GROUP",
+		Short: "Say which object a flow or group of a bridge belongs to",
+		Long: `Says which object a flow or a group belongs to, and what its table is for. Give
+the flow's cookie, or the line of 'ovs-ofctl dump-flows' or dump-groups, quoted or
+not.`,
 		Example: `  greave explain 0x3fa1020000000007
-  greave explain 'cookie=0x3fa1020000000007, table=40, priority=10 actions=drop'`,
+  greave explain 'cookie=0x3fa1020000000007, table=40, priority=10 actions=drop'
+  greave explain group_id=1728053248`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			text := strings.Join(args, " ")
@@ -64,7 +66,11 @@ func (a *app) explain(ctx context.Context, req *greavev1.ExplainRequest) error {
 	if resp.Table != nil {
 		where = fmt.Sprintf(", table %d", resp.GetTable())
 	}
-	a.printf("cookie 0x%x%s: %s\n", resp.GetCookie(), where, whose)
+	if resp.Group != nil {
+		a.printf("group %d: %s\n", resp.GetGroup(), whose)
+	} else {
+		a.printf("cookie 0x%x%s: %s\n", resp.GetCookie(), where, whose)
+	}
 	if resp.GetText() != "" && !resp.GetForeign() {
 		a.printf("%s\n", resp.GetText())
 	}

@@ -1278,7 +1278,7 @@ type ExplainRequest struct {
 	// Name of the bridge. Not used so far: a cookie is that of one object on
 	// every bridge of this host.
 	Bridge string `protobuf:"bytes,1,opt,name=bridge,proto3" json:"bridge,omitempty"`
-	// The flow. Required.
+	// The flow or group. Required.
 	//
 	// Types that are valid to be assigned to Subject:
 	//
@@ -1356,7 +1356,7 @@ type isExplainRequest_Subject interface {
 }
 
 type ExplainRequest_Flow struct {
-	// A line of `ovs-ofctl dump-flows`.
+	// A line of `ovs-ofctl dump-flows`, or of dump-groups (--no-names).
 	Flow string `protobuf:"bytes,2,opt,name=flow,proto3,oneof"`
 }
 
@@ -1369,13 +1369,13 @@ func (*ExplainRequest_Flow) isExplainRequest_Subject() {}
 
 func (*ExplainRequest_Cookie) isExplainRequest_Subject() {}
 
-// ExplainResponse is the object that a flow belongs to.
+// ExplainResponse is the object that a flow or group belongs to.
 type ExplainResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whether it is another's flow, or one of an object that is gone; `kind`,
-	// `name` and `source` are unset then.
+	// Whether it is another's, or that of an object that is gone; `kind`, `name`
+	// and `source` are unset then.
 	Foreign bool `protobuf:"varint,1,opt,name=foreign,proto3" json:"foreign,omitempty"`
-	// Cookie of the flow.
+	// Cookie of the flow; 0 for a group.
 	Cookie uint64 `protobuf:"varint,2,opt,name=cookie,proto3" json:"cookie,omitempty"`
 	// Kind of the object; the bridge for flows of the pipeline itself.
 	Kind ObjectKind `protobuf:"varint,3,opt,name=kind,proto3,enum=greave.v1.ObjectKind" json:"kind,omitempty"`
@@ -1385,8 +1385,10 @@ type ExplainResponse struct {
 	Source string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
 	// Number of the flow's table, where the flow text has it.
 	Table *uint32 `protobuf:"varint,6,opt,name=table,proto3,oneof" json:"table,omitempty"`
-	// What that table is for, in words.
-	Text          string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
+	// What that table or group is for, in words.
+	Text string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
+	// Number of the group, where it is one.
+	Group         *uint32 `protobuf:"varint,8,opt,name=group,proto3,oneof" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1468,6 +1470,13 @@ func (x *ExplainResponse) GetText() string {
 		return x.Text
 	}
 	return ""
+}
+
+func (x *ExplainResponse) GetGroup() uint32 {
+	if x != nil && x.Group != nil {
+		return *x.Group
+	}
+	return 0
 }
 
 var File_greave_v1_config_service_proto protoreflect.FileDescriptor
@@ -1561,7 +1570,7 @@ const file_greave_v1_config_service_proto_rawDesc = "" +
 	"\x06bridge\x18\x01 \x01(\tR\x06bridge\x12\x14\n" +
 	"\x04flow\x18\x02 \x01(\tH\x00R\x04flow\x12\x18\n" +
 	"\x06cookie\x18\x03 \x01(\x04H\x00R\x06cookieB\t\n" +
-	"\asubject\"\xd3\x01\n" +
+	"\asubject\"\xf8\x01\n" +
 	"\x0fExplainResponse\x12\x18\n" +
 	"\aforeign\x18\x01 \x01(\bR\aforeign\x12\x16\n" +
 	"\x06cookie\x18\x02 \x01(\x04R\x06cookie\x12)\n" +
@@ -1569,8 +1578,10 @@ const file_greave_v1_config_service_proto_rawDesc = "" +
 	"\x04name\x18\x04 \x01(\tR\x04name\x12\x16\n" +
 	"\x06source\x18\x05 \x01(\tR\x06source\x12\x19\n" +
 	"\x05table\x18\x06 \x01(\rH\x00R\x05table\x88\x01\x01\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04textB\b\n" +
-	"\x06_table*U\n" +
+	"\x04text\x18\a \x01(\tR\x04text\x12\x19\n" +
+	"\x05group\x18\b \x01(\rH\x01R\x05group\x88\x01\x01B\b\n" +
+	"\x06_tableB\b\n" +
+	"\x06_group*U\n" +
 	"\tApplyMode\x12\x1a\n" +
 	"\x16APPLY_MODE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12APPLY_MODE_REPLACE\x10\x01\x12\x14\n" +
