@@ -41,6 +41,24 @@ func TestFeaturesNameRealProofs(t *testing.T) {
 	}
 }
 
+// TestArchitectureNamesRealTests: each test that docs/architecture.md names exists.
+func TestArchitectureNamesRealTests(t *testing.T) {
+	page, err := os.ReadFile("../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := proofs(t)
+	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(string(page), -1)
+	for _, n := range named {
+		if !known[n[1]] {
+			t.Errorf("%s does not exist", n[1])
+		}
+	}
+	if len(named) < 20 {
+		t.Errorf("%d tests are named: the page is not what it was", len(named))
+	}
+}
+
 // proofs lists the names of all tests and fuzz targets, and the demo's scenes.
 func proofs(t *testing.T) map[string]bool {
 	t.Helper()
