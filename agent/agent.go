@@ -36,7 +36,9 @@ type Config struct {
 	Listen    string `yaml:"listen"`     // socket of the API: unix:/path
 	StateDir  string `yaml:"state-dir"`  // accepted states
 	Files     string `yaml:"file"`       // directory of *.yaml that is a source, watched; empty: none
-	Group     string `yaml:"group"`      // that may use the API's socket; when not stated: greave if the host has it, else root's
+	// AllowMassRemoval: a pass needs nobody's yes to take away much of what greave has on the host.
+	AllowMassRemoval bool   `yaml:"allow-mass-removal"`
+	Group            string `yaml:"group"` // that may use the API's socket; when not stated: greave if the host has it, else root's
 }
 
 // Places where Open vSwitch keeps its database socket, by distribution.
@@ -108,7 +110,7 @@ func Run(ctx context.Context, c Config, version string, log *slog.Logger) (err e
 	devices := kernel.New(kernel.Config{Owner: owner, Tables: tables, Facts: host, Now: time.Now, Logger: log.With("component", "kernel")})
 	both := reconcile.Join(devices, backend)
 	loop := reconcile.New(reconcile.Config{
-		Host: c.Name, Owner: owner, Backend: both, Store: st, Decode: rpc.Decode, Standby: lock.Standby,
+		Host: c.Name, Owner: owner, Backend: both, Store: st, Decode: rpc.Decode, Standby: lock.Standby, AllowMassRemoval: c.AllowMassRemoval,
 		Logger: log, Now: time.Now,
 	})
 	if err := loop.Load(); err != nil {

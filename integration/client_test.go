@@ -57,7 +57,7 @@ const applyLimit = 2 * time.Minute
 func apply(t *testing.T, h *lab.Host, doc string) *greavev1.ApplyResponse {
 	t.Helper()
 	r, err := dial(t, h).Apply(t.Context(), &greavev1.ApplyRequest{
-		State: parse(t, doc), Mode: greavev1.ApplyMode_APPLY_MODE_REPLACE, Wait: durationpb.New(applyLimit),
+		State: parse(t, doc), Mode: greavev1.ApplyMode_APPLY_MODE_REPLACE, Wait: durationpb.New(applyLimit), AllowMassRemoval: true,
 	})
 	if err != nil {
 		t.Fatalf("apply on %s: %v", h.Name, err)

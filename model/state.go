@@ -10,13 +10,15 @@ import (
 type HostState struct {
 	Host       string // the host it is meant for; empty: any
 	AllowEmpty bool   // a state without objects is meant
-	Vteps      []Vtep
-	Peers      []Peer
-	Segments   []Segment
-	Bridges    []Bridge
-	Ports      []Port
-	Fdb        []FdbEntry
-	Tunnels    []Tunnel
+	// AllowMassRemoval: much of what was stated before may go at once.
+	AllowMassRemoval bool
+	Vteps            []Vtep
+	Peers            []Peer
+	Segments         []Segment
+	Bridges          []Bridge
+	Ports            []Port
+	Fdb              []FdbEntry
+	Tunnels          []Tunnel
 }
 
 // Object is one member of a HostState's lists.

@@ -118,6 +118,9 @@ func (b *Backend) Pass(ctx context.Context, in reconcile.PassInput) (out reconci
 		if d.Empty() || round == rounds-1 {
 			break
 		}
+		if round == 0 && in.Holds(&out.Remaining) {
+			return out
+		}
 		in.Persist() // what carries no mark is known as greave's before it is there
 		done, err := p.do(ctx, d.Ops)
 		out.Done = append(out.Done, done...)

@@ -64,6 +64,10 @@ func (p *pass) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if p.in.Holds(&first) {
+		p.out.Remaining, p.out.Used, p.out.Notices = first, first.Used, first.Notices
+		return nil
+	}
 	if !first.Empty() {
 		for _, stage := range []func(context.Context) error{p.addRows, p.changeFlows, p.removeRows} {
 			if err := stage(ctx); err != nil {

@@ -118,6 +118,8 @@ type Plan struct {
 	Notices map[model.Ref]model.Notice
 	// Warnings say what is wrong with an object that is part of it all the same.
 	Warnings map[model.Ref]model.Notice
+	// Held says why nothing of the plan is done until somebody agrees; empty: it may be done.
+	Held string
 	// Remarks say of an object that is as it should be what else is to be known.
 	Remarks map[model.Ref]string
 	// Used names every binding in use, for Bindings.Retain.
@@ -156,6 +158,7 @@ func (p Plan) With(o Plan) Plan {
 	}
 	both.Warnings = maps.Clone(o.Warnings) // the kernel's are known before its plan
 	both.Bundles, both.Programs = o.Bundles, o.Programs
+	both.Held = cmp.Or(p.Held, o.Held)
 	return both
 }
 

@@ -33,9 +33,20 @@ type PassInput struct {
 	Hold map[model.Ref]model.Notice
 	// Full drops every cached image first: start, reconnect, resync.
 	Full bool
+	// Guard says why a plan must not be carried out, "" when it may; nil: any may.
+	// What is not carried out comes back as what remains.
+	Guard func(plan.Plan) string
 	// Persist makes the bindings taken so far durable, before what they stand
 	// for is written.
 	Persist func()
+}
+
+// Holds tells whether a plan must not be carried out, and notes why in it.
+func (in PassInput) Holds(p *plan.Plan) bool {
+	if in.Guard != nil {
+		p.Held = in.Guard(*p)
+	}
+	return p.Held != ""
 }
 
 // Outcome is what a pass did.

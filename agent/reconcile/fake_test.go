@@ -131,6 +131,10 @@ func (s *sim) pass(_ context.Context, in PassInput) Outcome {
 	}
 	out := Outcome{Notices: maps.Clone(in.Want.Blocked), Used: openflow.Names{}}
 	maps.Copy(out.Notices, in.Hold)
+	if p := (plan.Plan{Ops: s.diff(in)}); in.Holds(&p) {
+		out.Remaining = p
+		return out
+	}
 	want := wanted(in.Want)
 	for _, op := range s.diff(in) {
 		switch {

@@ -226,9 +226,14 @@ func (l *Loop) judge(w work, out Outcome, drift map[model.Ref]Condition) HostSta
 	})
 	g.awayUnwanted(out.Away)
 	for ref, ops := range remaining {
-		if _, wanted := w.desired.objects[ref]; !wanted {
-			g.put(ref, ObjectStatus{State: Removing, lasting: true}, ReasonRemoving, opsText(ops), nil)
+		if _, wanted := w.desired.objects[ref]; wanted {
+			continue
 		}
+		s, reason, message := ObjectStatus{State: Removing, lasting: true}, ReasonRemoving, opsText(ops)
+		if held := out.Remaining.Held; held != "" {
+			s.lasting, reason, message = false, ReasonMassRemoval, held
+		}
+		g.put(ref, s, reason, message, nil)
 	}
 	for ref, n := range out.Notices {
 		if _, wanted := w.desired.objects[ref]; !wanted {
@@ -237,12 +242,19 @@ func (l *Loop) judge(w work, out Outcome, drift map[model.Ref]Condition) HostSta
 	}
 	g.swept(out.Done)
 	g.activated()
-	h := g.finish(hostCondition(out.Away))
+	conditions := []Condition{hostCondition(out.Away)}
+	if held := out.Remaining.Held; held != "" {
+		conditions = append(conditions, Condition{Type: ConditionAgreed, Reason: ReasonMassRemoval, Message: held})
+	}
+	h := g.finish(conditions...)
 	h.PassNumber, h.LastPass = g.old.PassNumber+1, l.cfg.Now()
 	if l.reached { // else it is not known what else there may be to take away
 		h.gen = w.gen
 	}
 	h.realise()
+	for i := range h.Sources { // what is still there need not be known as anybody's
+		h.Sources[i].Realised = h.Sources[i].Realised && out.Remaining.Held == ""
+	}
 	return h
 }
 
@@ -268,6 +280,8 @@ func (g *ledger) judge(o model.Object, out Outcome, remaining []plan.Op, drift m
 			s.lasting = s.lasting || g.objects[on].lasting
 		}
 		g.put(ref, s, n.Reason, n.Message, d)
+	case len(remaining) > 0 && out.Remaining.Held != "":
+		g.put(ref, ObjectStatus{State: Failed}, ReasonMassRemoval, "waits for a yes: "+out.Remaining.Held, d)
 	case len(remaining) > 0:
 		g.put(ref, ObjectStatus{State: Retrying, lasting: true}, ReasonNotRealised, "still to do: "+opsText(remaining), d)
 	case warned:

@@ -41,6 +41,8 @@ type Config struct {
 	Owner   model.Owner
 	Backend Backend
 	Store   Store
+	// AllowMassRemoval: passes may take away any number of objects unasked.
+	AllowMassRemoval bool
 	// Decode turns a stored document into the state it states, not normalised.
 	Decode func([]byte) (model.HostState, error)
 	// Standby says why this process must not touch the host, "" when it may; nil:

@@ -72,13 +72,13 @@ func TestStaleBase(t *testing.T) {
 		if n, err := r.Submit(t.Context(), Submission{Source: "operator", Document: b, State: s, Base: &one}); n != 2 || err != nil {
 			t.Errorf("right base: %d %v", n, err)
 		}
-		if n, err := r.Rollback(t.Context(), "operator", 1, "back"); n != 3 || err != nil {
+		if n, err := r.Rollback(t.Context(), "operator", 1, "back", false); n != 3 || err != nil {
 			t.Errorf("roll back: %d %v", n, err)
 		}
 		if d := r.Documents()[0]; !reflect.DeepEqual(d.State.Tunnels[0], tunnel("t1", 1)) || d.Comment != "back" {
 			t.Errorf("rolled back to %+v", d)
 		}
-		if _, err := r.Rollback(t.Context(), "operator", 77, ""); !errors.Is(err, ErrNoRevision) {
+		if _, err := r.Rollback(t.Context(), "operator", 77, "", false); !errors.Is(err, ErrNoRevision) {
 			t.Errorf("roll back to what never was: %v", err)
 		}
 	})

@@ -19,7 +19,8 @@ import (
 type work struct {
 	sources []SourceStatus
 	gen     uint64
-	unknown error // of a source whose document cannot be read
+	agreed  map[string]bool // sources that agree to a mass removal
+	unknown error           // of a source whose document cannot be read
 	desired desired
 	facts   model.Facts
 	want    model.Resolved
@@ -30,7 +31,7 @@ type work struct {
 func (l *Loop) begin() (w work, all states) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	w.gen, all = l.gen, states{}
+	w.gen, w.agreed, all = l.gen, map[string]bool{}, states{}
 	for _, name := range slices.Sorted(maps.Keys(l.sources)) {
 		c := l.sources[name]
 		s := SourceStatus{Source: name, Revision: c.Revision.Revision, gen: c.gen}
@@ -39,6 +40,9 @@ func (l *Loop) begin() (w work, all states) {
 			w.unknown = cmp.Or(w.unknown, fmt.Errorf("source %q: %w", name, c.err))
 		} else {
 			all[name] = c.state
+		}
+		if c.MassRemoval || c.state.AllowMassRemoval || c.state.AllowEmpty && c.state.Empty() {
+			w.agreed[name] = true
 		}
 		w.sources = append(w.sources, s)
 	}
@@ -83,7 +87,7 @@ func (l *Loop) pass(ctx context.Context) (floor, next time.Time) {
 	}
 	held := l.hold(w.desired, w.values, w.facts)
 	start := l.cfg.Now()
-	out := l.cfg.Backend.Pass(ctx, PassInput{Want: w.want, Bindings: l.bindings, Hold: held, Full: l.full, Persist: l.persist})
+	out := l.cfg.Backend.Pass(ctx, PassInput{Want: w.want, Bindings: l.bindings, Hold: held, Full: l.full, Guard: l.guard(w), Persist: l.persist})
 	if len(out.Done) > 0 {
 		l.log.Info("host changed", "op", countOps(out.Done), "took", l.cfg.Now().Sub(start))
 	}

@@ -38,6 +38,7 @@ const (
 	ConditionLeader         = "Leader"         // of the host; told when false: another process does the work
 	ConditionReachable      = "Reachable"      // of the host: it can be read and written
 	ConditionKnown          = "Known"          // of the host: what every source states can be read
+	ConditionAgreed         = "Agreed"         // of the host; told when false: a pass waits for somebody's yes
 )
 
 // Reasons of conditions, besides those of model.Notice. They are part of the API.
@@ -52,6 +53,7 @@ const (
 	ReasonForeignController = "FOREIGN_CONTROLLER"
 	ReasonStandby           = "STANDBY"
 	ReasonUnknownState      = "STATE_UNKNOWN"
+	ReasonMassRemoval       = "MASS_REMOVAL"
 )
 
 // Condition is one thing that is so, or is not, since a time.
@@ -199,7 +201,8 @@ func (l *Loop) unrealised(h HostStatus, source string, c current) (not []ObjectS
 		return not, true
 	}
 	for _, o := range h.Objects {
-		if o.Source == source && o.State != Active {
+		anybodys := o.Source == "" && o.Ready().Reason == ReasonMassRemoval
+		if (o.Source == source || anybodys) && o.State != Active {
 			not = append(not, o)
 			lasting = lasting || o.lasting
 		}

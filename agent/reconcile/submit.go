@@ -24,6 +24,7 @@ type Submission struct {
 	Comment      string
 	RollbackOf   uint64 // the revision that it repeats; 0: none
 	ValidateOnly bool   // check, and change nothing
+	MassRemoval  bool   // much of what was stated before may go at once
 }
 
 // StaleError means that the source's document has changed since the base.
@@ -68,14 +69,14 @@ func (l *Loop) Submit(ctx context.Context, s Submission) (uint64, error) {
 	if s.ValidateOnly {
 		return have.Revision.Revision, nil
 	}
-	same := have.Revision.Revision > 0 && have.err == nil && bytes.Equal(have.Document, s.Document)
+	same := have.Revision.Revision > 0 && have.err == nil && bytes.Equal(have.Document, s.Document) && (have.MassRemoval || !s.MassRemoval)
 	if same && reflect.DeepEqual(have.state, s.State) {
 		return have.Revision.Revision, nil
 	}
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	next := store.Revision{Revision: have.Revision.Revision + 1, Time: l.cfg.Now().UTC().Round(0), Comment: s.Comment, RollbackOf: s.RollbackOf, Document: bytes.Clone(s.Document)}
+	next := store.Revision{Revision: have.Revision.Revision + 1, Time: l.cfg.Now().UTC().Round(0), Comment: s.Comment, RollbackOf: s.RollbackOf, MassRemoval: s.MassRemoval, Document: bytes.Clone(s.Document)}
 	return next.Revision, l.enforce(map[string]current{s.Source: {Revision: next, state: s.State}})
 }
 
@@ -155,14 +156,14 @@ func (l *Loop) enforce(list map[string]current) error {
 
 // Rollback submits an earlier document of a source as a new revision. Besides
 // the errors of Submit there is ErrNoRevision.
-func (l *Loop) Rollback(ctx context.Context, source string, revision uint64, comment string) (uint64, error) {
+func (l *Loop) Rollback(ctx context.Context, source string, revision uint64, comment string, massRemoval bool) (uint64, error) {
 	for _, r := range l.cfg.Store.History(source) {
 		if r.Revision == revision {
 			state, err := l.decode(r.Document)
 			if err != nil {
 				return 0, err
 			}
-			return l.Submit(ctx, Submission{Source: source, Document: r.Document, State: state, Comment: comment, RollbackOf: revision})
+			return l.Submit(ctx, Submission{Source: source, Document: r.Document, State: state, Comment: comment, RollbackOf: revision, MassRemoval: massRemoval})
 		}
 	}
 	return 0, fmt.Errorf("roll back to revision %d of source %q: %w", revision, source, ErrNoRevision)
@@ -217,7 +218,7 @@ func (l *Loop) Purge(ctx context.Context, confirm bool) (plan.Plan, error) {
 		all[PurgeSource] = current{}
 	}
 	for source, c := range all {
-		next := store.Revision{Revision: c.Revision.Revision + 1, Time: l.cfg.Now().UTC().Round(0), Comment: "purge"}
+		next := store.Revision{Revision: c.Revision.Revision + 1, Time: l.cfg.Now().UTC().Round(0), Comment: "purge", MassRemoval: true}
 		all[source] = current{Revision: next, state: model.HostState{AllowEmpty: true}}
 	}
 	return p, l.enforce(all)

@@ -184,6 +184,9 @@ func (s *Server) Plan(ctx context.Context, r *greavev1.PlanRequest) (*greavev1.P
 // warnings are the objects that a plan leaves out, and why.
 func warnings(p plan.Plan) []*greavev1.Warning {
 	var out []*greavev1.Warning
+	if p.Held != "" {
+		out = append(out, &greavev1.Warning{Reason: reconcile.ReasonMassRemoval, Message: p.Held})
+	}
 	for _, list := range []map[model.Ref]model.Notice{p.Notices, p.Warnings} {
 		for _, ref := range sortedRefs(list) {
 			n := list[ref]
@@ -224,6 +227,7 @@ func (s *Server) submit(ctx context.Context, r *greavev1.ApplyRequest) (uint64, 
 			return 0, err
 		}
 		sub.Comment, sub.ValidateOnly = r.Comment, r.ValidateOnly
+		sub.MassRemoval = r.AllowMassRemoval || len(r.Remove) > 0
 		if r.BaseRevision != nil {
 			sub.Base = r.BaseRevision
 		}
@@ -331,7 +335,7 @@ func (s *Server) Rollback(ctx context.Context, r *greavev1.RollbackRequest) (*gr
 	}
 	out := &greavev1.RollbackResponse{}
 	var err error
-	if out.Revision, err = s.cfg.Loop.Rollback(ctx, source, target, r.Comment); err != nil {
+	if out.Revision, err = s.cfg.Loop.Rollback(ctx, source, target, r.Comment, r.AllowMassRemoval); err != nil {
 		return nil, err
 	}
 	out.Realised, out.NotRealised, err = s.wait(ctx, source, out.Revision, r.Wait)

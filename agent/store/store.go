@@ -32,6 +32,8 @@ type Revision struct {
 	Document []byte    `json:"document,omitempty"` // the wire form; empty: the source wants nothing
 	// RollbackOf is the revision whose document this one repeats; 0: none.
 	RollbackOf uint64 `json:"rollback_of,omitempty"`
+	// MassRemoval: it was said that much may go at once.
+	MassRemoval bool `json:"mass_removal,omitempty"`
 }
 
 // Entry is a revision with its source.

@@ -46,7 +46,7 @@ func open(t *testing.T, dir string) *Store {
 }
 
 func entry(source string, n uint64) Entry {
-	return Entry{source, Revision{n, time.Unix(int64(n), 0).UTC(), "c", fmt.Appendf(nil, "%s %d\n\x00", source, n), n - 1}}
+	return Entry{source, Revision{n, time.Unix(int64(n), 0).UTC(), "c", fmt.Appendf(nil, "%s %d\n\x00", source, n), n - 1, n%2 == 0}}
 }
 
 func must(t *testing.T, err error) {

@@ -42,6 +42,7 @@ document leaves the last one in force. Exit code: 0 realised (or, with
 	w.flags(cmd)
 	cmd.Flags().Uint64Var(&base, "base-revision", 0, "refuse it unless the source is at this revision")
 	cmd.Flags().BoolVar(&req.ValidateOnly, "validate-only", false, "check and show the plan, change nothing")
+	cmd.Flags().BoolVar(&req.AllowMassRemoval, "allow-mass-removal", false, "take away at once what the document no longer states, however much that is")
 	cmd.Flags().StringVar(&req.Comment, "comment", "", "why, for the history")
 	a.addFormat(cmd, "table, json or yaml")
 	return cmd

@@ -33,6 +33,7 @@ revision of its source, and waits as 'greave apply' does.`,
 	}
 	s.sourceFlag(cmd)
 	w.flags(cmd)
+	cmd.Flags().BoolVar(&req.AllowMassRemoval, "allow-mass-removal", false, "take away at once what that document does not state, however much that is")
 	cmd.Flags().StringVar(&req.Comment, "comment", "", "why, for the history")
 	a.addFormat(cmd, "table, json or yaml")
 	return cmd

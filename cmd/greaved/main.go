@@ -49,7 +49,7 @@ it is told: by 'greave apply', by a controller on the same socket, or by the
 documents in --file. What it built stays when it ends.
 
 --config names a YAML file with the keys name, ovsdb, ovs-rundir, listen,
-state-dir, file and group, which mean what the flags mean. A flag overrides it.`,
+state-dir, file, group and allow-mass-removal, which mean what the flags mean. A flag overrides it.`,
 		Version:       buildVersion(),
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
@@ -78,6 +78,7 @@ state-dir, file and group, which mean what the flags mean. A flag overrides it.`
 	f.StringVar(&flags.StateDir, "state-dir", "", "`directory` of accepted documents; one greaved each (default: /var/lib/greave)")
 	f.StringVar(&flags.Files, "file", "", "watched `directory` of *.yaml, *.yml and *.json, together one document of source file (default: none)")
 	f.StringVar(&flags.Group, "group", "", "`group` that may use the API, and so rules the switch; root alone where there is none of the name (default: greave)")
+	f.BoolVar(&flags.AllowMassRemoval, "allow-mass-removal", false, "let a pass take away any number of objects without somebody's yes")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return c
 }
@@ -102,7 +103,7 @@ func readConfig(path string, stated bool) (agent.Config, error) {
 	case err == nil || errors.Is(err, io.EOF):
 		return c, nil
 	case errors.As(err, &wrong):
-		return c, fmt.Errorf("read configuration %s: %s; write KEY: TEXT, a line each, with the keys name, ovsdb, ovs-rundir, listen, state-dir, file and group", path, plain(wrong))
+		return c, fmt.Errorf("read configuration %s: %s; write KEY: TEXT, a line each, with the keys name, ovsdb, ovs-rundir, listen, state-dir, file, group and allow-mass-removal", path, plain(wrong))
 	}
 	return c, fmt.Errorf("read configuration %s: %w", path, err)
 }
@@ -133,6 +134,7 @@ func override(file, flags agent.Config) agent.Config {
 	pick(&file.StateDir, flags.StateDir)
 	pick(&file.Files, flags.Files)
 	pick(&file.Group, flags.Group)
+	file.AllowMassRemoval = file.AllowMassRemoval || flags.AllowMassRemoval
 	return file
 }
 

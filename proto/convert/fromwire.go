@@ -19,7 +19,7 @@ import (
 func FromWire(w *greavev1.HostState) (model.HostState, model.FieldErrors) {
 	r := &reader{errs: check(w.ProtoReflect())}
 	s := model.HostState{
-		Host: w.GetHost(), AllowEmpty: w.GetAllowEmpty(),
+		Host: w.GetHost(), AllowEmpty: w.GetAllowEmpty(), AllowMassRemoval: w.GetAllowMassRemoval(),
 		Vteps:    each("vteps", w.GetVteps(), r.vtep),
 		Peers:    each("peers", w.GetPeers(), r.peer),
 		Segments: each("segments", w.GetSegments(), r.segment),

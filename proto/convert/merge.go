@@ -20,8 +20,8 @@ import (
 // out twice, for model.Validate to refuse. The result shares objects with base
 // and add, which must not be changed afterwards.
 //
-// The result is for the host of add if that names one, and may be empty if
-// either says so.
+// The result is for the host of add if that names one, and may be empty, or take
+// much away at once, if either says so.
 func Merge(base, add *greavev1.HostState, remove []model.Ref) (merged *greavev1.HostState, absent []model.Ref) {
 	gone := make(map[model.Ref]bool, len(remove))
 	for _, r := range remove {
@@ -29,13 +29,14 @@ func Merge(base, add *greavev1.HostState, remove []model.Ref) (merged *greavev1.
 	}
 	merged = &greavev1.HostState{
 		Host: add.GetHost(), AllowEmpty: base.GetAllowEmpty() || add.GetAllowEmpty(),
-		Vteps:    mergeList(model.KindVtep, base.GetVteps(), add.GetVteps(), gone),
-		Peers:    mergeList(model.KindPeer, base.GetPeers(), add.GetPeers(), gone),
-		Segments: mergeList(model.KindSegment, base.GetSegments(), add.GetSegments(), gone),
-		Bridges:  mergeList(model.KindBridge, base.GetBridges(), add.GetBridges(), gone),
-		Ports:    mergeList(model.KindPort, base.GetPorts(), add.GetPorts(), gone),
-		Fdb:      mergeList(model.KindFdb, base.GetFdb(), add.GetFdb(), gone),
-		Tunnels:  mergeList(model.KindTunnel, base.GetTunnels(), add.GetTunnels(), gone),
+		AllowMassRemoval: base.GetAllowMassRemoval() || add.GetAllowMassRemoval(),
+		Vteps:            mergeList(model.KindVtep, base.GetVteps(), add.GetVteps(), gone),
+		Peers:            mergeList(model.KindPeer, base.GetPeers(), add.GetPeers(), gone),
+		Segments:         mergeList(model.KindSegment, base.GetSegments(), add.GetSegments(), gone),
+		Bridges:          mergeList(model.KindBridge, base.GetBridges(), add.GetBridges(), gone),
+		Ports:            mergeList(model.KindPort, base.GetPorts(), add.GetPorts(), gone),
+		Fdb:              mergeList(model.KindFdb, base.GetFdb(), add.GetFdb(), gone),
+		Tunnels:          mergeList(model.KindTunnel, base.GetTunnels(), add.GetTunnels(), gone),
 	}
 	if merged.Host == "" {
 		merged.Host = base.GetHost()

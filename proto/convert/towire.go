@@ -14,7 +14,7 @@ import (
 // ToWire writes a state as the API does. FromWire gives the same state back.
 func ToWire(s model.HostState) *greavev1.HostState {
 	return &greavev1.HostState{
-		Host: s.Host, AllowEmpty: s.AllowEmpty,
+		Host: s.Host, AllowEmpty: s.AllowEmpty, AllowMassRemoval: s.AllowMassRemoval,
 		Vteps:    wireList(s.Vteps, vtepToWire),
 		Peers:    wireList(s.Peers, peerToWire),
 		Segments: wireList(s.Segments, segmentToWire),

@@ -147,7 +147,7 @@ func (a *agent) try(doc string) *greavev1.ApplyResponse {
 // submit is try for a document that is parsed.
 func (a *agent) submit(state *greavev1.HostState) *greavev1.ApplyResponse {
 	a.t.Helper()
-	r, err := a.Apply(a.t.Context(), &greavev1.ApplyRequest{State: state, Mode: greavev1.ApplyMode_APPLY_MODE_REPLACE, Wait: durationpb.New(settle)})
+	r, err := a.Apply(a.t.Context(), &greavev1.ApplyRequest{State: state, Mode: greavev1.ApplyMode_APPLY_MODE_REPLACE, Wait: durationpb.New(settle), AllowMassRemoval: true})
 	if err != nil {
 		a.t.Fatalf("apply on %s: %v\n%v", a.name, err, state)
 	}

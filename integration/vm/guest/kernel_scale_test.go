@@ -130,7 +130,7 @@ func TestFDBDrift(t *testing.T) {
 		a.eventually("the "+what+" entry is mended and told of", func() bool { return a.plan() == "" && strings.Count(a.log(), "drift repaired") > told })
 	}
 	for round := range 4 {
-		_, err := a.Apply(t.Context(), &greavev1.ApplyRequest{State: parse(t, crowd("vxlan", 60+round, true)), Mode: greavev1.ApplyMode_APPLY_MODE_REPLACE})
+		_, err := a.Apply(t.Context(), &greavev1.ApplyRequest{State: parse(t, crowd("vxlan", 60+round, true)), Mode: greavev1.ApplyMode_APPLY_MODE_REPLACE, AllowMassRemoval: true})
 		check(t, err)
 		time.Sleep(time.Duration(15*round) * time.Millisecond)
 		a.kill()

@@ -483,9 +483,12 @@ type ApplyRequest struct {
 	// return when it is accepted and on disk.
 	Wait *durationpb.Duration `protobuf:"bytes,7,opt,name=wait,proto3" json:"wait,omitempty"`
 	// Why, for the history. At most 1024 bytes.
-	Comment       string `protobuf:"bytes,8,opt,name=comment,proto3" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Comment string `protobuf:"bytes,8,opt,name=comment,proto3" json:"comment,omitempty"`
+	// As HostState.allow_mass_removal, for this revision. Objects of `remove` need
+	// it not. Default: false.
+	AllowMassRemoval bool `protobuf:"varint,9,opt,name=allow_mass_removal,json=allowMassRemoval,proto3" json:"allow_mass_removal,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ApplyRequest) Reset() {
@@ -572,6 +575,13 @@ func (x *ApplyRequest) GetComment() string {
 		return x.Comment
 	}
 	return ""
+}
+
+func (x *ApplyRequest) GetAllowMassRemoval() bool {
+	if x != nil {
+		return x.AllowMassRemoval
+	}
+	return false
 }
 
 // ApplyResponse is the fate of an accepted document.
@@ -1017,9 +1027,11 @@ type RollbackRequest struct {
 	// As in ApplyRequest.
 	Wait *durationpb.Duration `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
 	// As in ApplyRequest.
-	Comment       string `protobuf:"bytes,4,opt,name=comment,proto3" json:"comment,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Comment string `protobuf:"bytes,4,opt,name=comment,proto3" json:"comment,omitempty"`
+	// As in ApplyRequest.
+	AllowMassRemoval bool `protobuf:"varint,5,opt,name=allow_mass_removal,json=allowMassRemoval,proto3" json:"allow_mass_removal,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *RollbackRequest) Reset() {
@@ -1078,6 +1090,13 @@ func (x *RollbackRequest) GetComment() string {
 		return x.Comment
 	}
 	return ""
+}
+
+func (x *RollbackRequest) GetAllowMassRemoval() bool {
+	if x != nil {
+		return x.AllowMassRemoval
+	}
+	return false
 }
 
 // RollbackResponse is the fate of the rollback.
@@ -1508,7 +1527,7 @@ const file_greave_v1_config_service_proto_rawDesc = "" +
 	"\x06remove\x18\x04 \x03(\v2\x14.greave.v1.ObjectRefR\x06remove\"c\n" +
 	"\fPlanResponse\x12#\n" +
 	"\x04plan\x18\x01 \x01(\v2\x0f.greave.v1.PlanR\x04plan\x12.\n" +
-	"\bwarnings\x18\x02 \x03(\v2\x12.greave.v1.WarningR\bwarnings\"\xd4\x02\n" +
+	"\bwarnings\x18\x02 \x03(\v2\x12.greave.v1.WarningR\bwarnings\"\x82\x03\n" +
 	"\fApplyRequest\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12(\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x14.greave.v1.ApplyModeR\x04mode\x12*\n" +
@@ -1517,7 +1536,8 @@ const file_greave_v1_config_service_proto_rawDesc = "" +
 	"\rbase_revision\x18\x05 \x01(\x04H\x00R\fbaseRevision\x88\x01\x01\x12#\n" +
 	"\rvalidate_only\x18\x06 \x01(\bR\fvalidateOnly\x12-\n" +
 	"\x04wait\x18\a \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x18\n" +
-	"\acomment\x18\b \x01(\tR\acommentB\x10\n" +
+	"\acomment\x18\b \x01(\tR\acomment\x12,\n" +
+	"\x12allow_mass_removal\x18\t \x01(\bR\x10allowMassRemovalB\x10\n" +
 	"\x0e_base_revision\"\xd8\x01\n" +
 	"\rApplyResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1a\n" +
@@ -1547,12 +1567,13 @@ const file_greave_v1_config_service_proto_rawDesc = "" +
 	"\x14ListRevisionsRequest\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\"J\n" +
 	"\x15ListRevisionsResponse\x121\n" +
-	"\trevisions\x18\x01 \x03(\v2\x13.greave.v1.RevisionR\trevisions\"\xa0\x01\n" +
+	"\trevisions\x18\x01 \x03(\v2\x13.greave.v1.RevisionR\trevisions\"\xce\x01\n" +
 	"\x0fRollbackRequest\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x1f\n" +
 	"\brevision\x18\x02 \x01(\x04H\x00R\brevision\x88\x01\x01\x12-\n" +
 	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x18\n" +
-	"\acomment\x18\x04 \x01(\tR\acommentB\v\n" +
+	"\acomment\x18\x04 \x01(\tR\acomment\x12,\n" +
+	"\x12allow_mass_removal\x18\x05 \x01(\bR\x10allowMassRemovalB\v\n" +
 	"\t_revision\"\x86\x01\n" +
 	"\x10RollbackResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1a\n" +

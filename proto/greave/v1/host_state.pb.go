@@ -54,9 +54,15 @@ type HostState struct {
 	// Static forwarding entries, keyed by (segment, mac).
 	Fdb []*FdbEntry `protobuf:"bytes,8,rep,name=fdb,proto3" json:"fdb,omitempty"`
 	// Explicit tunnels, keyed by name.
-	Tunnels       []*Tunnel `protobuf:"bytes,9,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Tunnels []*Tunnel `protobuf:"bytes,9,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
+	// Take away at once what this source no longer states, however much that is.
+	// Default: false, and a pass that would take away more than 20 objects that are
+	// more than 30 % of what greave has on the host waits, with reason
+	// MASS_REMOVAL, until somebody says yes: here, in ApplyRequest, or by greaved's
+	// flag.
+	AllowMassRemoval bool `protobuf:"varint,20,opt,name=allow_mass_removal,json=allowMassRemoval,proto3" json:"allow_mass_removal,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *HostState) Reset() {
@@ -152,11 +158,18 @@ func (x *HostState) GetTunnels() []*Tunnel {
 	return nil
 }
 
+func (x *HostState) GetAllowMassRemoval() bool {
+	if x != nil {
+		return x.AllowMassRemoval
+	}
+	return false
+}
+
 var File_greave_v1_host_state_proto protoreflect.FileDescriptor
 
 const file_greave_v1_host_state_proto_rawDesc = "" +
 	"\n" +
-	"\x1agreave/v1/host_state.proto\x12\tgreave.v1\x1a\x16greave/v1/bridge.proto\x1a\x13greave/v1/fdb.proto\x1a\x14greave/v1/peer.proto\x1a\x14greave/v1/port.proto\x1a\x17greave/v1/segment.proto\x1a\x16greave/v1/tunnel.proto\x1a\x14greave/v1/vtep.proto\"\xe6\x02\n" +
+	"\x1agreave/v1/host_state.proto\x12\tgreave.v1\x1a\x16greave/v1/bridge.proto\x1a\x13greave/v1/fdb.proto\x1a\x14greave/v1/peer.proto\x1a\x14greave/v1/port.proto\x1a\x17greave/v1/segment.proto\x1a\x16greave/v1/tunnel.proto\x1a\x14greave/v1/vtep.proto\"\x94\x03\n" +
 	"\tHostState\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1f\n" +
 	"\vallow_empty\x18\x02 \x01(\bR\n" +
@@ -167,7 +180,8 @@ const file_greave_v1_host_state_proto_rawDesc = "" +
 	"\abridges\x18\x06 \x03(\v2\x11.greave.v1.BridgeR\abridges\x12%\n" +
 	"\x05ports\x18\a \x03(\v2\x0f.greave.v1.PortR\x05ports\x12%\n" +
 	"\x03fdb\x18\b \x03(\v2\x13.greave.v1.FdbEntryR\x03fdb\x12+\n" +
-	"\atunnels\x18\t \x03(\v2\x11.greave.v1.TunnelR\atunnelsB7Z5github.com/greave-sdn/greave/proto/greave/v1;greavev1b\x06proto3"
+	"\atunnels\x18\t \x03(\v2\x11.greave.v1.TunnelR\atunnels\x12,\n" +
+	"\x12allow_mass_removal\x18\x14 \x01(\bR\x10allowMassRemovalB7Z5github.com/greave-sdn/greave/proto/greave/v1;greavev1b\x06proto3"
 
 var (
 	file_greave_v1_host_state_proto_rawDescOnce sync.Once
