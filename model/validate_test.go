@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/greave-sdn/greave/model"
+	"github.com/greave-sdn/greave/model/modeltest"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -301,29 +302,17 @@ func TestRefusals(t *testing.T) {
 	golden(t, "refusals.txtar", files)
 }
 
-// Names that Open vSwitch creates ports of, and that end up as options, paths,
-// connections, port words or new commands.
-var hostile = []string{
-	"", " ", "\n", "new\nline", "a\r", "tab\there", "nul\x00", "esc\x1b[2J", "del\x7f", "\xff\xfe", "\u202eevil", "naïve", "🚀",
-	"--help", "-x", "-b", "--log-file=/tmp/x", "--", "/etc/passwd", "a/b", "../../x", ".", "..", "./x",
-	"tcp:1.2.3.4:6653", "unix:x", "ssl:1.2.3.4", "ptcp:", "$(id)", "`id`", "semi;colon", "a|b", "a&b", "a>b", "*", "a b", "'", "\"", "%s", "\\",
-	"LOCAL", "local", "ALL", "any", "none", "NORMAL", "flood", "IN_PORT", "controller", "TABLE", "drop", "default",
-	"1", "65534", "a,actions=drop", "in_port=1", "priority=0", "reg0=1", "group:1", "#", "a#b",
-	"ovs-netdev", "ovs-system", "gre0", "gretap0", "erspan0", "ip6gre0", "gre_sys", "vxlan_sys_4789", "genev_sys_6081",
-	"gs-0123456789", "gs-x", "sixteen-letters!", "sixteen-letters0", strings.Repeat("a", 10<<10), "lo",
-}
-
 // TestHostileNames: none of them names anything that greave creates; a name
 // that only stands for something is of plain letters; a device's name stays one
 // word without control characters.
 func TestHostileNames(t *testing.T) {
-	if len(hostile) < 60 {
-		t.Errorf("only %d", len(hostile))
+	if len(modeltest.Hostile) < 60 {
+		t.Errorf("only %d", len(modeltest.Hostile))
 	}
 	plain := func(name string) bool {
 		return name != "" && len(name) < 254 && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == ""
 	}
-	for _, name := range hostile {
+	for _, name := range modeltest.Hostile {
 		for _, c := range []struct {
 			what   string
 			edit   func(*model.HostState)

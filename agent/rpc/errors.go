@@ -64,7 +64,7 @@ func (s *Server) toStatus(err error) error {
 	case errors.Is(err, reconcile.ErrNoRevision):
 		return failure(codes.NotFound, ReasonNoSuchRevision, err.Error())
 	case errors.As(err, &storage):
-		return failure(codes.ResourceExhausted, ReasonStorage, "nothing was changed: "+err.Error())
+		return failure(codes.ResourceExhausted, ReasonStorage, "nothing was changed: "+err.Error()+"; mend the state directory and try again")
 	case errors.Is(err, ovsdb.ErrSwitchStalled), errors.Is(err, ofctl.ErrNoSwitch):
 		return failure(codes.Unavailable, ReasonSwitchStalled, err.Error())
 	case errors.Is(err, ovsdb.ErrNotSynced), errors.Is(err, ovsdb.ErrNotConnected):
