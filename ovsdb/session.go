@@ -400,7 +400,10 @@ func socketURL(endpoint string) (string, error) {
 }
 
 // shutDown ends the library's goroutines. While it reconnects, Close does nothing and the link ends them instead.
+// Close takes the cache away from a goroutine that Connect has started and that may not have run yet, which then
+// panics (found by FuzzReplies): it gets time to.
 func shutDown(c client.Client) {
+	time.Sleep(pollInterval)
 	c.Close()
 	for deadline := time.Now().Add(connectTimeout); c.CurrentEndpoint() != "" && time.Now().Before(deadline); {
 		time.Sleep(pollInterval / 10)
