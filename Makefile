@@ -9,6 +9,11 @@ RACE := $(shell command -v gcc >/dev/null 2>&1 && echo -race)
 UNIT = $(shell go list ./... | grep -v /integration)
 REPORT := build/testreport
 
+# Each target for FUZZ_FOR; a crash leaves its input under the package's testdata/fuzz.
+FUZZ_FOR ?= 20s
+FUZZ = $(foreach f,FuzzParse:./proto/convert FuzzParseFlow:./openflow FuzzParseGroup:./openflow FuzzFlowText:./openflow FuzzReplies:./ovsdb FuzzReplay:./agent/store, \
+	-- -run '^$$' -fuzz '^$(firstword $(subst :, ,$(f)))$$' -fuzztime $(FUZZ_FOR) -fuzzminimizetime 1s $(lastword $(subst :, ,$(f))))
+
 .DEFAULT_GOAL := help
 .PHONY: deps build test test-vm bench-vm chaos test-fast lint generate demo demo-vm fmt clean help
 
@@ -19,7 +24,7 @@ build: ## build greaved and greave into build/
 	go build -trimpath -o build/ ./cmd/greaved ./cmd/greave
 
 test: deps $(REPORT) ## everything: unit, golden, property, fuzz seeds, race; as root also Open vSwitch in namespaces
-	@$(REPORT) $(RACE) -timeout 15m $(UNIT) -- -timeout 5m ./ovsdb -- $(RACE) -count=1 -p 1 -timeout 25m ./integration/...
+	@$(REPORT) $(RACE) -timeout 15m $(UNIT) -- -timeout 5m ./ovsdb -- $(RACE) -count=1 -p 1 -timeout 25m ./integration/... $(FUZZ)
 
 test-vm: $(REPORT) ## tunnels and Open vSwitch's kernel datapath on a real kernel, in a virtual machine (part of test)
 	@$(REPORT) -count=1 -timeout 15m ./integration/vm/...

@@ -399,12 +399,11 @@ func socketURL(endpoint string) (string, error) {
 	return (&url.URL{Scheme: client.UNIX, Path: path}).String(), nil
 }
 
-// shutDown ends the library's goroutines. While it reconnects, Close does nothing and the link ends them instead.
-// Close takes the cache away from a goroutine that Connect has started and that may not have run yet, which then
-// panics (found by FuzzReplies): it gets time to.
+// shutDown ends the library's goroutines: it cuts the connection, and the link ends what would make a new one. The library's
+// Close takes the cache away from a goroutine that Connect has started and that may not have run yet, which then panics (found
+// by FuzzReplies).
 func shutDown(c client.Client) {
-	time.Sleep(pollInterval)
-	c.Close()
+	c.Disconnect()
 	for deadline := time.Now().Add(connectTimeout); c.CurrentEndpoint() != "" && time.Now().Before(deadline); {
 		time.Sleep(pollInterval / 10)
 	}
