@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -328,4 +329,51 @@ func TestK3MoveGap(t *testing.T) {
 func median(list []time.Duration) time.Duration {
 	list = slices.Sorted(slices.Values(list))
 	return list[len(list)/2]
+}
+
+// TestK3Announcements: which frames of a guest say that it is here, and which do not.
+func TestK3Announcements(t *testing.T) {
+	t.Parallel()
+	l := lab.ForTest(t, lab.Options{Hosts: 1})
+	start(t, l)
+	h := l.Hosts[0]
+	s := site{h, dial(t, h), t}
+	doc := vtepOf(h) + "segments: [{name: red, key: 100}]\nports:\n"
+	ip4, ip6 := guestAddr, func(n int) netip.Addr { return addr("fd00::%d", n) }
+	var voices []*lab.Raw
+	for n := 1; n <= 4; n++ {
+		name := fmt.Sprint("g", n)
+		voices = append(voices, raw(t, guest(t, h, name, "", guestMAC(n), 0)))
+		doc += fmt.Sprintf("- {name: %s, device: %s, attachments: [{segment: red}], macs: [%q], ips: [%s, %q], activation: {by: announcement}}\n", name, name, guestMAC(n), ip4(n), ip6(n))
+	}
+	apply(t, h, doc)
+	nodes, nodesMAC := addr("ff02::1"), "33:33:00:00:00:01"
+	advert := func(n int, to netip.Addr, mac string, target netip.Addr) []byte {
+		return ethernet(mac, guestMAC(n), 0x86dd, icmp6(136, target, to, nd(0x20000000, target, 2, guestMAC(n))))
+	}
+	for name, frame := range map[string][]byte{
+		"a probe":                      ethernet(everyone, guestMAC(4), 0x0806, arp(1, guestMAC(4), addr("0.0.0.0"), nobodyMAC, ip4(4))),
+		"a question":                   ethernet(everyone, guestMAC(4), 0x0806, arp(1, guestMAC(4), ip4(4), nobodyMAC, ip4(1))),
+		"an announcement of another":   ethernet(everyone, guestMAC(4), 0x0806, arp(1, guestMAC(4), ip4(9), nobodyMAC, ip4(9))),
+		"an answer to one":             advert(4, ip6(1), guestMAC(1), ip6(4)),
+		"a RARP of another MAC":        lab.RARP([6]byte(hw(guestMAC(9)))),
+		"an advertisement for another": advert(4, nodes, nodesMAC, ip6(9)),
+	} {
+		t.Log("no announcement: ", name)
+		send(t, voices[3], frame)
+	}
+	for i, frame := range [][]byte{
+		ethernet(everyone, guestMAC(1), 0x0806, arp(1, guestMAC(1), ip4(1), nobodyMAC, ip4(1))),
+		ethernet(everyone, guestMAC(2), 0x0806, arp(2, guestMAC(2), ip4(2), everyone, ip4(2))),
+		advert(3, nodes, nodesMAC, ip6(3)),
+	} {
+		send(t, voices[i], frame)
+		s.becomes(portKind, fmt.Sprint("g", i+1), active, "ACTIVATED")
+	}
+	if o := s.object(portKind, "g4"); !reasons(o)["STAGED"] {
+		t.Errorf("g4 is not staged any more: %v", o)
+	}
+	send(t, voices[3], lab.RARP([6]byte(hw(guestMAC(4)))))
+	s.becomes(portKind, "g4", active, "ACTIVATED")
+	s.waitPlan()
 }

@@ -47,3 +47,14 @@ func (a *app) activate(ctx context.Context, req *greavev1.ActivateRequest) error
 	fmt.Fprintf(writer{a}, "port %s %s; announcements sent: %d\n", req.GetPort(), word, resp.GetAnnouncements())
 	return nil
 }
+
+// stateText is the state of an object in one word. That a port is as stated does not
+// mean yet that its guest is here.
+func stateText(s *greavev1.ObjectStatus) string {
+	for _, c := range s.GetConditions() {
+		if c.GetType() == "Activated" && c.GetStatus() == greavev1.ConditionStatus_CONDITION_STATUS_FALSE {
+			return "staged"
+		}
+	}
+	return word(s.GetState())
+}

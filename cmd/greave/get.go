@@ -131,7 +131,7 @@ func bridgeRow(s *greavev1.ObjectStatus, o *greavev1.Object) []string {
 
 func portRow(s *greavev1.ObjectStatus, o *greavev1.Object) []string {
 	p := o.GetPort()
-	return []string{s.GetName(), word(s.GetState()), p.GetDevice(), p.GetType(), p.GetBridge(), number(p.GetOfport()),
+	return []string{s.GetName(), stateText(s), p.GetDevice(), p.GetType(), p.GetBridge(), number(p.GetOfport()),
 		strings.Join(p.GetSegments(), ","), number(p.GetMtu()), known(p != nil, yesNo(p.GetUp()))}
 }
 

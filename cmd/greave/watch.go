@@ -85,7 +85,7 @@ func (a *app) printEvent(e *greavev1.WatchResponse) error {
 	s := e.GetObject().GetStatus()
 	a.printf("%s %s %s", at, word(e.GetType()), objectName(s))
 	if e.GetType() != greavev1.EventType_EVENT_TYPE_REMOVED {
-		a.printf(" %s", word(s.GetState()))
+		a.printf(" %s", stateText(s))
 		for _, t := range troubles(s) {
 			if t.reason != "" {
 				a.printf(" %s", t.reason)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/greave-sdn/greave/integration/lab"
@@ -38,9 +39,11 @@ func move(ctx context.Context, d *demo) error {
 	if err := d.state(ctx, []string{port(", moving_to: h2"), port(", activation: {by: announcement}") + entry("peer: h1"), entry("peer: h1, moving_to: h2")}); err != nil {
 		return err
 	}
-	if _, err := d.greave(ctx, d.lab.Hosts[1], "get", "port", "vm"); err != nil {
+	out, err := d.greave(ctx, d.lab.Hosts[1], "get", "port", "vm")
+	if err != nil {
 		return err
 	}
+	d.check(strings.Contains(out, "staged"), "h2: all is in place for a guest that is not there yet")
 	still, moved, err := d.moveUnder(ctx, selves)
 	if err != nil {
 		return err
