@@ -50,8 +50,14 @@ func (h *Host) AddForeign(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := h.Ofctl(ctx, fmt.Sprintf("fgn%d", b), "bundle", path); err != nil {
-			return fmt.Errorf("add foreign flows: %w", err)
+		// A new bridge that changes its datapath id, as ports come, closes the connections it has.
+		for tries := 0; ; tries++ {
+			if _, err = h.Ofctl(ctx, fmt.Sprintf("fgn%d", b), "bundle", path); err == nil {
+				break
+			}
+			if tries == 3 || !strings.Contains(err.Error(), "failed to connect") {
+				return fmt.Errorf("add foreign flows: %w", err)
+			}
 		}
 	}
 	return nil
