@@ -84,6 +84,7 @@ func learnedOf(t *testing.T, h *lab.Host) []string {
 // its owner alone when that has spoken; the owner may move from host to host and
 // to this one. What is learned is nobody's drift, bounded, and gone with the peer.
 func TestL3Learning(t *testing.T) {
+	t.Parallel()
 	q := startLearning(t)
 	h1 := q.Hosts[0]
 	q.goes(t, roamer, 1, 1, 1)

@@ -147,17 +147,17 @@ func missed(t *testing.T, h *lab.Host, table string) int {
 	return n
 }
 
-// TestL1Isolation: two segments reuse all addresses, and neither hears a frame
-// of the other.
+// TestL1Isolation: segments of three encapsulations to one peer reuse all addresses
+// and one of them the others' key, and none hears a frame of another.
 func TestL1Isolation(t *testing.T) {
 	t.Parallel()
 	l := lab.ForTest(t, lab.Options{})
 	start(t, l)
 	guests := map[string][]*lab.Guest{}
 	for i, h := range l.Hosts {
-		doc := vtepOf(h) + "segments:\n- {name: red, key: 100}\n- {name: blue, key: 200}\n- {name: green, key: 200, encap: vxlan}\n" +
-			"peers:\n" + peersOf(l.Hosts, h, ", segments: [red, blue, green]") + "ports:\n"
-		for _, s := range []string{"red", "blue", "green"} {
+		doc := vtepOf(h) + "segments:\n- {name: red, key: 100}\n- {name: blue, key: 200}\n- {name: green, key: 200, encap: vxlan}\n- {name: grey, key: 200, encap: geneve}\n" +
+			"peers:\n" + peersOf(l.Hosts, h, ", segments: [red, blue, green, grey]") + "ports:\n"
+		for _, s := range []string{"red", "blue", "green", "grey"} {
 			g := guest(t, h, fmt.Sprint(s, h.N), guestCIDR(h.N), guestMAC(h.N), 0)
 			guests[s] = append(guests[s], g)
 			doc += fmt.Sprintf("- {name: %s, device: %s, attachments: [{segment: %s}], macs: [%q]}\n", g.Name, g.Dev, s, guestMAC(h.N))
@@ -165,7 +165,7 @@ func TestL1Isolation(t *testing.T) {
 		doc += fmt.Sprintf("fdb:\n- {segment: red, mac: %q, peer: %s}\n", guestMAC(l.Hosts[1-i].N), l.Hosts[1-i].Name)
 		apply(t, h, doc)
 	}
-	for _, s := range []string{"red", "blue", "green"} {
+	for _, s := range []string{"red", "blue", "green", "grey"} {
 		t.Run(s, func(t *testing.T) {
 			reaches(t, guests[s][0], guestAddr(2))
 			before := map[string]int{}

@@ -117,7 +117,13 @@ func (c *checker) memberships(s, union *HostState) {
 	}
 	for _, g := range union.Segments {
 		path, own := paths[g.Ref()]
-		n, most := len(members[g.Name]), floodMax(g, members[g.Name], peers)
+		floods := g.Floods(members[g.Name])
+		n, most := len(floods), floodMax(g, floods, peers)
+		for i, m := range g.Replication.Replicators {
+			if _, known := peers[m]; own && known && !slices.Contains(users[g.Name], m) {
+				c.add(index(path+".replication.replicators", i), m, ReasonConflict, "takes no part in the segment", "name the segment in the peer's segments")
+			}
+		}
 		backend, _ := c.caps.Choice.Segment(g, c.bridges)
 		switch {
 		case backend == BackendKernel: // no translation of one packet bounds it
@@ -127,6 +133,9 @@ func (c *checker) memberships(s, union *HostState) {
 			c.add(cmp.Or(path, "ports"), g.Name, ReasonOutOfRange, fmt.Sprintf("would have %d local ports beside members, where one in a VLAN counts for %d, and beyond %d Open vSwitch may lose copies of a broadcast in silence", ports[g.Name], copyOfVLAN, FloodPortsMax), "split the segment")
 		}
 		for _, m := range users[g.Name] {
+			if w := peers[m].Paths; backend == BackendKernel && len(w) > 1 {
+				c.add(cmp.Or(paths[Ref{KindPeer, m}], path, "peers"), m, ReasonUnimplemented, fmt.Sprintf("has %d paths, and segment %s of the kernel uses it, which is not supported yet", len(w), g.Name), "keep one path")
+			}
 			at, joins := paths[Ref{KindPeer, m}]
 			e := peers[m].Encap
 			if e == 0 || e == g.Encap || !own && !joins {

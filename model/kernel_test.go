@@ -118,6 +118,18 @@ var notOnOVS = []refusal{
 	{name: "ERSPAN beside segments of GRE", reason: model.ReasonConflict, path: "tunnels[0].encap", edit: encapsulated(model.EncapERSPAN, func(*model.Tunnel) {})},
 	{name: "ERSPAN version 2 on the kernel datapath", reason: model.ReasonUnimplemented, path: "tunnels[0].erspan.version", edit: encapsulated(model.EncapERSPAN, func(t *model.Tunnel) { t.ERSPAN.Version = 2 }), caps: model.Capabilities{OVS: true, SystemDatapath: true}},
 	{name: "ERSPAN over IPv6 on the kernel datapath", reason: model.ReasonUnimplemented, path: "tunnels[0].encap", edit: encapsulated(model.EncapERSPAN, func(t *model.Tunnel) { t.Remote = addr("2001:db8::1") }), caps: model.Capabilities{OVS: true, SystemDatapath: true}},
+	{name: "replicator in the kernel", reason: model.ReasonUnimplemented, path: "segments[0].replication.mode", edit: func(s *model.HostState) {
+		s.Bridges = append(s.Bridges, model.Bridge{Name: "br-greave", Backend: model.BackendKernel})
+		s.Segments[0].Replication = model.Replication{Mode: model.ReplicationReplicator, Replicators: []string{s.Peers[0].Name}}
+	}},
+	{name: "tunnel to a peer of two paths", reason: model.ReasonUnimplemented, path: "tunnels[0].remote.peer", edit: func(s *model.HostState) {
+		s.Tunnels[0].Peer, s.Tunnels[0].Remote = s.Peers[0].Name, netip.Addr{}
+		s.Peers[0].Paths = append(s.Peers[0].Paths, model.Path{Remote: addr("10.0.0.3"), Role: model.PathBackup})
+	}},
+	{name: "two paths in the kernel", reason: model.ReasonUnimplemented, path: "peers[0]", edit: func(s *model.HostState) {
+		s.Bridges = append(s.Bridges, model.Bridge{Name: "br-greave", Backend: model.BackendKernel})
+		s.Peers[0].Paths = append(s.Peers[0].Paths, model.Path{Remote: addr("10.0.0.3"), Role: model.PathBackup})
+	}},
 	{name: "tunnel in a segment on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].segment", edit: tunnel(func(t *model.Tunnel) { t.Bridge, t.Segment = "", "s1" })},
 	{name: "flow remote on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].remote.flow", edit: tunnel(func(t *model.Tunnel) { t.Remote, t.Far = netip.Addr{}, model.FarFlow })},
 	{name: "device on OVS", reason: model.ReasonUnimplemented, path: "tunnels[0].device", edit: tunnel(func(t *model.Tunnel) { t.Device = "eth0" })},

@@ -20,12 +20,7 @@ func Normalize(s, others HostState) HostState {
 	})
 	vtep := onlyVtep(others.Merge(s))
 	s.Peers = mapList(s.Peers, func(p Peer) Peer {
-		p.Paths = mapList(p.Paths, func(w Path) Path {
-			if w.Vtep == "" {
-				w.Vtep = vtep
-			}
-			return w
-		})
+		p.Paths = mapList(p.Paths, func(w Path) Path { return normalPath(w, vtep) })
 		return p
 	})
 	s.Tunnels = mapList(s.Tunnels, normalTunnel)
@@ -98,6 +93,9 @@ func normalSegment(g Segment, overlay string) Segment {
 	}
 	if g.Encap == 0 {
 		g.Encap = EncapGRE
+	}
+	if g.Replication.Mode == 0 {
+		g.Replication.Mode = ReplicationHeadEnd
 	}
 	if g.Unknown == 0 {
 		g.Unknown = UnknownFlood

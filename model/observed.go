@@ -39,9 +39,11 @@ type OVSPort struct {
 	Bridge      string
 	Type        string // Interface.type; "" or "system", "internal", "gre", "vxlan" …
 	Options     map[string]string
-	VLAN        VLAN   // normal
-	HWAddr      MAC    // that was asked for
-	MTURequest  uint32 // 0: none
+	BFD         map[string]string // how the switch watches the far end of a tunnel …
+	BFDState    string            // … and what it found: "up", "down", "init"
+	VLAN        VLAN              // normal
+	HWAddr      MAC               // that was asked for
+	MTURequest  uint32            // 0: none
 	ExternalIDs map[string]string
 	Ofport      int // -1: the switch refused it; 0: not yet known
 	Members     int // interfaces: several are a bond

@@ -135,7 +135,7 @@ func (c *checker) patches(s, union *HostState) {
 func (r *Resolved) mtuOfSegments() {
 	smallest := map[string]uint32{}
 	for _, s := range r.Segments {
-		for _, h := range s.Hops {
+		for _, h := range s.Sharers() {
 			for _, w := range r.Hops[h] {
 				m := Inner(SegmentSpec(h.Encap, w.Remote), r.Underlay[w.Local])
 				if old := smallest[s.Name]; m != 0 && (old == 0 || m < old) {

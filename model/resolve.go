@@ -25,6 +25,8 @@ func (h Hop) String() string { return h.Peer + " " + h.Encap.String() }
 // ResolvedPath is an underlay way with both ends known.
 type ResolvedPath struct {
 	Local, Remote netip.Addr
+	Tier          int    // 0 is that of the paths which go first, 1 takes over when none of them is up, and so on
+	Weight        uint16 // share of the flows of its tier
 }
 
 // ResolvedSegment is a segment with its members and local ports known.

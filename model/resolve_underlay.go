@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -152,6 +153,30 @@ func (t Tunnel) ask(vteps map[string]Vtep, peers map[string]Peer) WayAsk {
 	return WayAsk{Remote: remote, VRF: v.VRF, Netns: v.Netns, Device: t.Device}
 }
 
+// waysTo are the paths to a peer that have both ends, in order of tier; the notice
+// is of one that has not.
+func waysTo(p Peer, vteps map[string]Vtep, f Facts) (out []ResolvedPath, n Notice) {
+	last, tier := uint64(0), -1
+	for _, w := range slices.SortedStableFunc(slices.Values(p.Paths), func(a, b Path) int {
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.Vtep, b.Vtep), a.Remote.Compare(b.Remote))
+	}) {
+		from, why := local(vteps[w.Vtep], w.Remote, f)
+		if why.Reason != "" {
+			n = why
+			n.On = []Ref{{KindVtep, w.Vtep}}
+			continue
+		}
+		if slices.ContainsFunc(out, func(o ResolvedPath) bool { return o.Local == from && o.Remote == w.Remote }) {
+			continue // two VTEPs of one address
+		}
+		if tier < 0 || w.rank() != last {
+			tier, last = tier+1, w.rank()
+		}
+		out = append(out, ResolvedPath{from, w.Remote, tier, uint16(w.Weight)})
+	}
+	return out, n
+}
+
 func (r *Resolved) segments(s HostState, f Facts) {
 	peers, vteps, members, users := byName(s.Peers), byName(s.Vteps), MembersOf(&s), usersOf(&s)
 	attached := map[string][]string{}
@@ -164,11 +189,10 @@ func (r *Resolved) segments(s HostState, f Facts) {
 		if r.away(p.Ref(), f) {
 			continue
 		}
-		for _, w := range p.Paths {
-			if _, n := local(vteps[w.Vtep], w.Remote, f); n.Reason != "" {
-				n.On = []Ref{{KindVtep, w.Vtep}}
-				r.Blocked[p.Ref()] = n
-			}
+		if ways, n := waysTo(p, vteps, f); len(ways) == 0 {
+			r.Blocked[p.Ref()] = n
+		} else if n.Reason != "" {
+			r.Warnings[p.Ref()] = n
 		}
 	}
 	hop := func(peer string, e Encap) (Hop, bool) {
@@ -181,10 +205,7 @@ func (r *Resolved) segments(s HostState, f Facts) {
 			return h, false
 		}
 		if _, ok := r.Hops[h]; !ok {
-			for _, w := range p.Paths {
-				from, _ := local(vteps[w.Vtep], w.Remote, f)
-				r.Hops[h] = append(r.Hops[h], ResolvedPath{from, w.Remote})
-			}
+			r.Hops[h], _ = waysTo(p, vteps, f)
 		}
 		return h, true
 	}
@@ -194,7 +215,7 @@ func (r *Resolved) segments(s HostState, f Facts) {
 			continue
 		}
 		out := ResolvedSegment{Segment: g, Ports: attached[g.Name]}
-		for _, m := range members[g.Name] {
+		for _, m := range g.Floods(members[g.Name]) {
 			if h, ok := hop(m, g.Encap); ok {
 				out.Hops = append(out.Hops, h)
 			}

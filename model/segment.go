@@ -37,6 +37,7 @@ type Segment struct {
 	// MTU of the guests' IP packets, 68-65535; 0: what fits the underlay.
 	MTU         uint32
 	Suppression Suppression
+	Replication Replication
 }
 
 // Suppression answers ARP requests and neighbour solicitations on this host.
@@ -96,6 +97,7 @@ func (s Segment) check(c *checker, path string) {
 	for i, p := range s.Suppression.Excluded {
 		c.hostBits(index(path+".suppression.excluded", i), p)
 	}
+	s.Replication.check(c, path+".replication", c.onKernel(s.Bridge))
 	if !c.onKernel(s.Bridge) {
 		c.unbuilt(path, []unbuilt{
 			{s.MTU != 0, ".mtu", fmt.Sprint(s.MTU), "set the MTU of the guests; greave mtu computes it", "", ""},

@@ -218,6 +218,9 @@ func (t Tunnel) checkEndpoints(c *checker, path string) {
 	case t.Far != FarFixed:
 	case t.Peer != "":
 		c.ref(path+".remote.peer", Ref{KindPeer, t.Peer})
+		if n := len(c.peers[t.Peer].Paths); n > 1 {
+			c.add(path+".remote.peer", t.Peer, ReasonUnimplemented, fmt.Sprintf("has %d paths, and a tunnel to such a peer is not supported yet", n), "state the address of one of them")
+		}
 	case !t.group(c):
 		c.underlayAddr(path+".remote.address", t.Remote)
 	}

@@ -187,8 +187,39 @@ var conflicts = []refusal{
 	{name: "MAC that is multicast", reason: model.ReasonInvalid, path: "ports[0].macs[0]", edit: func(s *model.HostState) { s.Ports[0].MACs[0] = model.MAC{1, 0, 0x5e} }},
 	{name: "MAC that is missing", reason: model.ReasonRequired, path: "fdb[0].mac", edit: func(s *model.HostState) { s.Fdb[0].MAC = model.MAC{} }},
 	{name: "peer without path", reason: model.ReasonRequired, path: "peers[0].paths", edit: func(s *model.HostState) { s.Peers[0].Paths = nil }},
-	{name: "peer with two paths", reason: model.ReasonUnimplemented, path: "peers[0].paths[1]", edit: func(s *model.HostState) {
+	{name: "peer with a path twice", reason: model.ReasonDuplicate, path: "peers[0]", edit: func(s *model.HostState) {
+		s.Peers[0].Paths = append(s.Peers[0].Paths, s.Peers[0].Paths[0])
+	}},
+	{name: "peer with 17 paths", reason: model.ReasonOutOfRange, path: "peers[0].paths", edit: func(s *model.HostState) {
+		for i := range 16 {
+			s.Peers[0].Paths = append(s.Peers[0].Paths, model.Path{Remote: addr(fmt.Sprint("10.0.1.", i+1))})
+		}
+	}},
+	{name: "replicator without a name", reason: model.ReasonRequired, path: "segments[0].replication.replicators", edit: func(s *model.HostState) {
+		s.Segments[0].Replication.Mode = model.ReplicationReplicator
+	}},
+	{name: "two replicators", reason: model.ReasonUnimplemented, path: "segments[0].replication.replicators[1]", edit: func(s *model.HostState) {
+		s.Segments[0].Replication = model.Replication{Mode: model.ReplicationReplicator, Replicators: []string{s.Peers[0].Name, s.Peers[0].Name}}
+	}},
+	{name: "relay with a replicator", reason: model.ReasonConflict, path: "segments[0].replication.replicators", edit: func(s *model.HostState) {
+		s.Segments[0].Replication = model.Replication{Mode: model.ReplicationRelay, Replicators: []string{s.Peers[0].Name}}
+	}},
+	{name: "replicator that is no peer", reason: model.ReasonUnknownRef, path: "segments[0].replication.replicators[0]", edit: func(s *model.HostState) {
+		s.Segments[0].Replication = model.Replication{Mode: model.ReplicationReplicator, Replicators: []string{"nobody"}}
+	}},
+	{name: "replicator outside the segment", reason: model.ReasonConflict, path: "segments[0].replication.replicators[0]", edit: func(s *model.HostState) {
+		s.Peers = append(s.Peers, model.Peer{Name: "far", Paths: []model.Path{{Remote: addr("10.0.0.77")}}})
+		s.Segments[0].Replication = model.Replication{Mode: model.ReplicationReplicator, Replicators: []string{"far"}}
+	}},
+	{name: "path priority", reason: model.ReasonOutOfRange, path: "peers[0].paths[0].priority", edit: func(s *model.HostState) { s.Peers[0].Paths[0].Priority = model.Some[uint32](65536) }},
+	{name: "path weight", reason: model.ReasonOutOfRange, path: "peers[0].paths[0].weight", edit: func(s *model.HostState) { s.Peers[0].Paths[0].Weight = 65536 }},
+	{name: "path of no share", reason: model.ReasonOutOfRange, path: "peers[0].paths[0].weight", edit: func(s *model.HostState) {
+		s.Peers[0].Paths[0].Weight = 256
 		s.Peers[0].Paths = append(s.Peers[0].Paths, model.Path{Remote: addr("10.0.0.3")})
+	}},
+	{name: "paths shared on OpenFlow 1.3", reason: model.ReasonUnsupported, path: "peers[0].paths[1]", edit: func(s *model.HostState) {
+		s.Peers[0].Paths = append(s.Peers[0].Paths, model.Path{Remote: addr("10.0.0.3")})
+		s.Bridges = append(s.Bridges, model.Bridge{Name: "br-greave", Protocols: []string{"OpenFlow13"}})
 	}},
 	{name: "801 members", reason: model.ReasonOutOfRange, path: "segments[0]", edit: func(s *model.HostState) {
 		for i := range 800 {

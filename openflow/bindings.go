@@ -72,7 +72,7 @@ const (
 	PoolSegments = "segments" // segment name: RegSegment
 	PoolPeers    = "peers"    // hop: RegPeer
 	PoolPaths    = "paths"    // hop and ends: RegPath
-	PoolGroups   = "groups"   // "local segment", "flood segment", "peer hop": group id
+	PoolGroups   = "groups"   // "local segment", "flood segment", "peer hop", "tier hop N", "blind hop": group id
 	PoolPorts    = "ports"    // OVS port that greave makes: ofport to ask for
 
 	// Names that are to be remembered and need no number.
@@ -233,7 +233,7 @@ func (b *Bindings) Retain(inUse Names) {
 func (b *Bindings) GroupObject(id GroupID) (model.Ref, bool) {
 	name, ok := b.pools[PoolGroups].Name(uint64(id))
 	role, of, _ := strings.Cut(name, " ")
-	if role == "peer" {
+	if role == "peer" || role == "tier" || role == "blind" {
 		peer, _, _ := strings.Cut(of, " ")
 		return model.Ref{Kind: model.KindPeer, Name: peer}, ok
 	}

@@ -40,6 +40,7 @@ func Compile(r model.Resolved, b *Bindings, owner model.Owner, ofport func(strin
 		c.bridge(br)
 	}
 	c.learn, _ = c.learners()
+	c.relay = c.relayPeers()
 	hops := sortedHops(r.Hops)
 	for _, h := range hops {
 		c.hop(h, r.Hops[h])
@@ -92,6 +93,7 @@ type compiler struct {
 	datapath model.Datapath // of the overlay bridge
 	carriers []Carrier
 	learn    map[model.Hop]bool // what it sends is learned
+	relay    map[model.Hop]bool // what it sends may go on to others
 }
 
 // localBuckets walks the ports once, for all segments.

@@ -46,7 +46,9 @@ func (c *compiler) bridge(b model.Bridge) {
 	c.learnTables(w)
 	c.replyTables(w)
 	c.movingTables(w)
-	w.flow(TablePath, prioGuard, fromTunnel(Match{})) // split horizon: drop
+	horizon := Match{}
+	horizon.Regs[RegFlags] = Masked32{FlagFromTunnel, FlagFromTunnel | FlagRelays}
+	w.flow(TablePath, prioGuard, horizon) // split horizon: drop
 	for _, carrier := range c.carriers {
 		if port := c.ofport(carrier.Port()); port != 0 {
 			w.flow(TableClassify, prioRule, Match{InPort: port}, SetReg(RegFlags, FlagFromTunnel), Resubmit{TableTunnelSource})

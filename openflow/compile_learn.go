@@ -45,14 +45,6 @@ func (c *compiler) learning(w writer, s model.ResolvedSegment, id uint32) {
 	}
 }
 
-// flagsOf are the flags of the packets of a segment.
-func flagsOf(s model.ResolvedSegment) (flags uint32) {
-	if s.Learning {
-		flags |= FlagLearns
-	}
-	return flags
-}
-
 // learnPeer learns what a peer sends under one encapsulation.
 func (c *compiler) learnPeer(w writer, h model.Hop, peer uint32) {
 	if !c.learn[h] {

@@ -10,7 +10,7 @@ func (c *compiler) hop(h model.Hop, paths []model.ResolvedPath) {
 	}
 	w := c.writer(c.overlay, model.Ref{Kind: model.KindPeer, Name: h.Peer})
 	peer := c.peer(h)
-	group := Group{ID: c.group("peer", h.String()), Type: GroupIndirect}
+	var ways []way
 	for _, p := range paths {
 		port := c.toward(h.Encap, p.Remote)
 		if port == 0 {
@@ -19,15 +19,11 @@ func (c *compiler) hop(h model.Hop, paths []model.ResolvedPath) {
 		path := c.path(h, p)
 		source := Match{InPort: port, TunSrc: p.Remote, TunDst: p.Local}
 		w.flow(TableTunnelSource, prioRule, source, SetReg(RegFrom, peer), Resubmit{TableTunnelKey})
-		group.Buckets = append(group.Buckets, Bucket{
-			ID:   path,
-			Sets: []SetField{SetReg(RegPath, path)},
-			Then: Resubmit{TableTunnelOut},
-		})
+		ways = append(ways, way{p, path, port, c.ofport(Probe{h.Encap, p.Local, p.Remote}.Port())})
 		src, dst := setTunnel(p)
 		w.flow(TableTunnelOut, prioRule, matchReg(RegPath, path), src, dst, Output{port})
 	}
-	w.group(group)
 	c.learnPeer(w, h, peer)
-	w.flow(TablePath, prioRule, matchReg(RegPeer, peer), ToGroup{group.ID})
+	c.returns(w, h, peer)
+	w.flow(TablePath, prioRule, matchReg(RegPeer, peer), ToGroup{c.choice(w, h, ways)})
 }

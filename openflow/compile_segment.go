@@ -38,7 +38,9 @@ func (c *compiler) segment(s model.ResolvedSegment) {
 	w.group(flood)
 	m := matchReg(RegSegment, id)
 	w.flow(TableFlood, prioRule, m, ToGroup{flood.ID})
-	w.flow(TableFlood, prioExcept, fromTunnel(m), ToGroup{local.ID})
+	if !relays(s) {
+		w.flow(TableFlood, prioExcept, fromTunnel(m), ToGroup{local.ID})
+	}
 	c.learning(w, s, id)
 	if s.Unknown == model.UnknownDrop {
 		unknown := m
@@ -50,9 +52,18 @@ func (c *compiler) segment(s model.ResolvedSegment) {
 // enter is what a packet gets where it is known of which segment it is: the
 // segment, and flags beside those that it has.
 func (c *compiler) enter(s model.ResolvedSegment, id, has uint32, then ...Action) []Action {
-	out := []Action{SetReg(RegSegment, id)}
-	if f := flagsOf(s); f != 0 {
-		out = append(out, SetReg(RegFlags, has|f))
+	out, flags := []Action{SetReg(RegSegment, id)}, has
+	if s.Learning {
+		flags |= FlagLearns
+	}
+	if has == FlagFromTunnel && relays(s) {
+		// A switch holds back what would leave by its port of entry, and all peers are
+		// behind one.
+		flags |= FlagRelays
+		out = append(out, SetField{Field: FieldInPort})
+	}
+	if flags != has {
+		out = append(out, SetReg(RegFlags, flags))
 	}
 	return append(out, then...)
 }

@@ -86,7 +86,7 @@ func diffGroups(want []Group, have []SeenGroup) (set []Group, drop []GroupID) {
 // equalGroups compares the ids of buckets where they are known; buckets keep the
 // order in which they were written.
 func equalGroups(a, b Group, ids bool) bool {
-	return a.ID == b.ID && a.Type == b.Type && slices.EqualFunc(a.Buckets, b.Buckets, func(x, y Bucket) bool {
-		return (x.ID == y.ID || !ids) && x.Weight == y.Weight && x.Watch == y.Watch && slices.Equal(x.Sets, y.Sets) && x.Then == y.Then
+	return a.ID == b.ID && a.Type == b.Type && a.ByFlow == b.ByFlow && slices.EqualFunc(a.Buckets, b.Buckets, func(x, y Bucket) bool {
+		return (x.ID == y.ID || !ids) && x.Weight == y.Weight && x.Watch == y.Watch && x.WatchGroup == y.WatchGroup && slices.Equal(x.Sets, y.Sets) && x.Then == y.Then
 	})
 }

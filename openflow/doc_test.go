@@ -59,9 +59,9 @@ func tablesText(w *world) string {
 // registersText lists every register, with where the example writes and reads it.
 func registersText(t *testing.T, w *world) string {
 	purpose := [openflow.NumRegs]string{
-		openflow.RegFlags:   "flags: bit 0, the packet came from a tunnel; bit 1, its segment learns",
+		openflow.RegFlags:   "flags: bit 0, the packet came from a tunnel; bit 1, its segment learns; bit 2, this host replicates for its segment",
 		openflow.RegSegment: "segment id",
-		openflow.RegFrom:    "peer id of the sender, when a packet comes from a tunnel",
+		openflow.RegFrom:    "peer id of the sender, when a packet comes from a tunnel; a replicator matches it in 80 too",
 		openflow.RegPeer:    "peer id of the receiver: one for each peer and encapsulation",
 		openflow.RegPath:    "path id",
 		openflow.RegOut:     "OpenFlow port of exit",
@@ -134,6 +134,9 @@ func groupsText(t *testing.T, w *world) string {
 		{"local", "the local ports of a segment: a bucket a port", openflow.GroupAll},
 		{"flood", "what a guest's broadcast reaches: the local group, then a bucket a member", openflow.GroupAll},
 		{"peer", "the path to a peer under one encapsulation", openflow.GroupIndirect},
+		{"peer", "of several paths: a bucket a tier, alive while a probe of it is, and the first tier on trust", openflow.GroupFastFailover},
+		{"tier", "the paths of one tier that are alive, by the hash of a flow and their weights", openflow.GroupSelect},
+		{"blind", "the paths of the first tier, alive or not, in the same way", openflow.GroupSelect},
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nGroup ids are greave's from %#x to %#x.\n\n| group | type | purpose |\n|---|---|---|\n", uint32(openflow.GroupMin), uint32(openflow.GroupMax))

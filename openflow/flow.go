@@ -52,6 +52,7 @@ const (
 const (
 	FlagFromTunnel = 1 << iota // the packet came from a tunnel
 	FlagLearns                 // its segment learns
+	FlagRelays                 // this host replicates for its segment
 )
 
 // Match is the set of fields a flow matches on. The zero value matches every

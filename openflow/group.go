@@ -27,15 +27,22 @@ const (
 type Bucket struct {
 	ID     uint32 // always written, so that the group reads back as it was sent
 	Weight uint16 // select groups only
-	Watch  Port   // fast_failover groups only
-	Sets   []SetField
-	Then   Action // Resubmit or ToGroup
+	// Watch and WatchGroup are whose life the bucket's hangs on: in a fast_failover
+	// group one of the two; in a select group Watch may be set. 0: not.
+	Watch      Port
+	WatchGroup GroupID
+	Sets       []SetField
+	Then       Action // Resubmit or ToGroup
 }
 
 // Group is one OpenFlow group.
 type Group struct {
-	ID      GroupID
-	Type    GroupType
+	ID   GroupID
+	Type GroupType
+	// ByFlow lets a select group pick by the hash of addresses, protocol and ports
+	// (selection_method=dp_hash). OpenFlow 1.5 only; without it OVS leaves the ports
+	// of UDP out.
+	ByFlow  bool
 	Buckets []Bucket
 }
 

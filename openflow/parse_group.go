@@ -21,6 +21,7 @@ func ParseGroup(line string) (SeenGroup, error) {
 	}
 	s.ID = GroupID(v)
 	g := Group{ID: s.ID}
+	kind, g.ByFlow = strings.CutSuffix(kind, byFlow)
 	name, ok := strings.CutPrefix(kind, "type=")
 	if t := slices.Index(groupTypeNames[:], name); ok && t > 0 {
 		g.Type = GroupType(t)
@@ -65,6 +66,9 @@ func parseBucket(text string, position int, t GroupType) (Bucket, bool) {
 		case "watch_port":
 			v, ok = number(val, 32)
 			b.Watch = Port(v)
+		case "watch_group":
+			v, ok = number(val, 32)
+			b.WatchGroup = GroupID(v)
 		default:
 			return b, false
 		}

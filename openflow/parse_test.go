@@ -56,8 +56,8 @@ func TestParseNoFlow(t *testing.T) {
 
 func TestParseGroupForeign(t *testing.T) {
 	for _, line := range []string{
-		"group_id=9,type=ff,bucket=bucket_id:0,watch_group:1,actions=resubmit(,80)",
-		"group_id=9,type=select,selection_method=dp_hash,bucket=bucket_id:0,weight:100,actions=resubmit(,80)",
+		"group_id=9,type=ff,bucket=bucket_id:0,watch_group:9,actions=resubmit(,80)",
+		"group_id=9,type=select,selection_method=hash,fields=ip_src,bucket=bucket_id:0,actions=resubmit(,80)",
 		"group_id=9,type=select,selection_method=hash,fields(ip_src,ip_dst),bucket=bucket_id:0,actions=output:4",
 		"group_id=9,type=all,bucket=bucket_id:0,actions=learn(table=1,output:NXM_OF_IN_PORT[]),clone(output:1,output:2)",
 		"group_id=9,type=all,bucket=bucket_id:1,actions=drop",

@@ -56,7 +56,8 @@ type sw struct {
 	out    []copyOut
 	sent   []packet      // as each left
 	drop   openflow.Flow // the last that dropped
-	learns bool          // what is learned stays for the next packet
+	dead   map[openflow.Port]bool
+	learns bool // what is learned stays for the next packet
 }
 
 func newSwitch(fatalf func(string, ...any), p *openflow.Program, tunnels ...openflow.Port) *sw {
@@ -137,7 +138,7 @@ func (s *sw) act(a openflow.Action, p *packet, depth int) {
 		if !ok {
 			s.fatalf("group %#x is missing", a.Group)
 		}
-		for _, b := range g.Buckets {
+		for _, b := range s.chosen(g) {
 			q := *p
 			for _, set := range b.Sets {
 				q.set(set)
@@ -147,6 +148,24 @@ func (s *sw) act(a openflow.Action, p *packet, depth int) {
 	default:
 		s.fatalf("%T in a program", a)
 	}
+}
+
+// chosen are the buckets of a group that a packet goes through: of a choice the first
+// that is alive.
+func (s *sw) chosen(g openflow.Group) []openflow.Bucket {
+	if g.Type != openflow.GroupSelect && g.Type != openflow.GroupFastFailover {
+		return g.Buckets
+	}
+	for _, b := range g.Buckets {
+		if s.alive(b) {
+			return []openflow.Bucket{b}
+		}
+	}
+	return nil
+}
+
+func (s *sw) alive(b openflow.Bucket) bool {
+	return !s.dead[b.Watch] && (b.WatchGroup == 0 || slices.ContainsFunc(s.groups[b.WatchGroup].Buckets, s.alive))
 }
 
 // learn adds what a switch would: a second flow of one key replaces the first.
@@ -216,6 +235,11 @@ func resolve(s model.HostState) world {
 	next := openflow.Port(openflow.OfportMin)
 	for _, kind := range []string{"gre", "vxlan"} {
 		w.ports[openflow.Carrier{Type: kind}.Port()] = next
+		next++
+	}
+	probes, _ := openflow.Probes(w.r)
+	for _, p := range probes {
+		w.ports[p.Port()] = next
 		next++
 	}
 	for _, p := range w.r.Ports {
@@ -503,14 +527,14 @@ func TestSplitHorizonTwoEncapsulations(t *testing.T) {
 }
 
 // example is the state of docs/pipeline.md: two segments with the same guest
-// addresses, two peers, one of them by VXLAN.
+// addresses, two peers, one of them with two paths, the other by VXLAN.
 func example() model.HostState {
 	a, b, c := model.MAC{2, 0, 0, 0, 0, 0xa}, model.MAC{2, 0, 0, 0, 0, 0xb}, model.MAC{2, 0, 0, 0, 0, 0xc}
 	in := func(segment string) []model.Attachment { return []model.Attachment{{Segment: segment}} }
 	return model.HostState{
 		Vteps: []model.Vtep{{Name: "underlay", Addr: netip.MustParseAddr("192.0.2.1")}},
 		Peers: []model.Peer{
-			{Name: "host-b", Paths: []model.Path{{Remote: netip.MustParseAddr("192.0.2.2")}}, Segments: []string{"red", "blue"}},
+			{Name: "host-b", Paths: []model.Path{{Remote: netip.MustParseAddr("192.0.2.2")}, {Remote: netip.MustParseAddr("198.51.100.2"), Role: model.PathBackup}}, Segments: []string{"red", "blue"}},
 			{Name: "host-c", Paths: []model.Path{{Remote: netip.MustParseAddr("192.0.2.3")}}, Segments: []string{"red"}, Encap: model.EncapVXLAN},
 		},
 		Segments: []model.Segment{{Name: "red", Key: 100, Suppression: model.Suppression{Enabled: true, Excluded: []netip.Prefix{netip.MustParsePrefix("10.0.0.128/25")}}}, {Name: "blue", Key: 200, Unknown: model.UnknownDrop, Learning: true}},

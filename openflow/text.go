@@ -244,18 +244,26 @@ func (t GroupType) String() string {
 	return "group type " + strconv.Itoa(int(t))
 }
 
+const byFlow = ",selection_method=dp_hash"
+
 // AppendGroup appends g on one line, without a line end.
 func AppendGroup(dst []byte, g Group) []byte {
 	dst = strconv.AppendUint(append(dst, "group_id="...), uint64(g.ID), 10)
 	dst = append(append(dst, ",type="...), g.Type.String()...)
+	if g.ByFlow {
+		dst = append(dst, byFlow...)
+	}
 	for _, b := range g.Buckets {
 		dst = strconv.AppendUint(append(dst, ",bucket=bucket_id:"...), uint64(b.ID), 10)
 		// OVS leaves out the weight 1.
 		if g.Type == GroupSelect && b.Weight != 1 {
 			dst = strconv.AppendUint(append(dst, ",weight:"...), uint64(b.Weight), 10)
 		}
-		if g.Type == GroupFastFailover {
+		if b.Watch != 0 {
 			dst = strconv.AppendUint(append(dst, ",watch_port:"...), uint64(b.Watch), 10)
+		}
+		if b.WatchGroup != 0 {
+			dst = strconv.AppendUint(append(dst, ",watch_group:"...), uint64(b.WatchGroup), 10)
 		}
 		dst = append(dst, ",actions="...)
 		for _, s := range b.Sets {

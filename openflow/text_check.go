@@ -239,6 +239,8 @@ func (g Group) Check() error {
 		return fmt.Errorf("group %#x is reserved", uint32(g.ID))
 	case g.Type < GroupAll || g.Type > GroupFastFailover:
 		return fmt.Errorf("%s is unknown", g.Type)
+	case g.ByFlow && g.Type != GroupSelect:
+		return fmt.Errorf("a group of type %s picks no bucket by flow", g.Type)
 	case g.Type == GroupIndirect && len(g.Buckets) != 1:
 		return fmt.Errorf("indirect group has %d buckets, not 1", len(g.Buckets))
 	}
@@ -258,17 +260,31 @@ func (g Group) Check() error {
 	return checkSize(size)
 }
 
+// checkWatch holds a bucket to what its group watches.
+func (g Group) checkWatch(b Bucket) error {
+	watches := b.Watch != 0 || b.WatchGroup != 0
+	switch {
+	case g.Type == GroupFastFailover && (b.Watch != 0) == (b.WatchGroup != 0):
+		return errors.New("a bucket of a fast failover group watches a port or a group")
+	case g.Type != GroupFastFailover && b.WatchGroup != 0, g.Type != GroupFastFailover && g.Type != GroupSelect && watches:
+		return fmt.Errorf("a bucket of a group of type %s watches nothing", g.Type)
+	case b.WatchGroup == g.ID && b.WatchGroup != 0 || b.WatchGroup > groupMax:
+		return errors.New("watches its own group, or a reserved one")
+	case b.Watch != 0:
+		if err := checkPort(b.Watch); err != nil {
+			return fmt.Errorf("watch: %w", err)
+		}
+	}
+	return nil
+}
+
 // checkBucket returns the size of b in bytes.
 func (g Group) checkBucket(b Bucket) (int, error) {
 	if b.Weight != 0 && g.Type != GroupSelect {
 		return 0, errors.New("weight outside a select group")
 	}
-	if g.Type == GroupFastFailover {
-		if err := checkPort(b.Watch); err != nil {
-			return 0, fmt.Errorf("watch: %w", err)
-		}
-	} else if b.Watch != 0 {
-		return 0, errors.New("watch outside a fast failover group")
+	if err := g.checkWatch(b); err != nil {
+		return 0, err
 	}
 	size := 16
 	for _, s := range b.Sets {

@@ -25,7 +25,7 @@ var tables = [...]struct {
 		"external_ids", "ports", "controller"}},
 	{vswitch.PortTable, []string{"name", "interfaces", "tag", "trunks", "vlan_mode", "external_ids"}},
 	{vswitch.InterfaceTable, []string{"name", "type", "options", "ofport", "ofport_request", "error", "mac", "mtu_request",
-		"external_ids"}},
+		"external_ids", "bfd", "bfd_status"}},
 	// Of other programs' controllers, which ovs-vswitchd reports on each 5 s, only what changes when they come and go.
 	{vswitch.ControllerTable, []string{"target", "is_connected", "role"}},
 }
@@ -105,6 +105,8 @@ type InterfaceRow struct {
 	MAC           string
 	MTURequest    Opt[int]
 	ExternalIDs   map[string]string
+	BFD           map[string]string // how ovs-vswitchd watches the far end of a tunnel
+	BFDStatus     map[string]string // read only: what it found
 }
 
 // Snapshot is a consistent image of the monitored tables at one moment. All snapshots of one state share memory: nothing in one
@@ -311,6 +313,6 @@ func interfaceRow(r *vswitch.Interface) InterfaceRow {
 	return InterfaceRow{
 		UUID: r.UUID, Name: r.Name, Type: r.Type, Options: r.Options, OFPort: optional(r.Ofport),
 		OFPortRequest: optional(r.OfportRequest), Error: valueOf(r.Error), MAC: valueOf(r.MAC),
-		MTURequest: optional(r.MTURequest), ExternalIDs: r.ExternalIDs,
+		MTURequest: optional(r.MTURequest), ExternalIDs: r.ExternalIDs, BFD: r.BFD, BFDStatus: r.BFDStatus,
 	}
 }

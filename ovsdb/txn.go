@@ -87,6 +87,7 @@ type InterfaceChange struct {
 	MAC           *string
 	MTURequest    *Opt[int]
 	ExternalIDs   MapChange
+	BFD           MapChange
 }
 
 // SwitchChange changes the switch's own row.
@@ -136,6 +137,7 @@ func (t *Txn) InsertPort(tag string, bridge RowRef, p PortRow, interfaces ...Int
 		putString(row, "type", i.Type)
 		putString(row, "mac", i.MAC)
 		putMap(row, "options", i.Options)
+		putMap(row, "bfd", i.BFD)
 		putOpt(row, "ofport_request", i.OFPortRequest)
 		putOpt(row, "mtu_request", i.MTURequest)
 		putMap(row, "external_ids", i.ExternalIDs)
@@ -189,7 +191,7 @@ func (t *Txn) UpdateInterface(tag string, iface RowRef, c InterfaceChange) {
 	setOpt(row, "ofport_request", c.OFPortRequest)
 	setOpt(row, "mtu_request", c.MTURequest)
 	t.change(tag, vswitch.InterfaceTable, iface, row,
-		columnChange{"options", c.Options}, columnChange{"external_ids", c.ExternalIDs})
+		columnChange{"options", c.Options}, columnChange{"external_ids", c.ExternalIDs}, columnChange{"bfd", c.BFD})
 }
 
 // DeletePort takes a port off a bridge; the database drops it then, and its interfaces. Interfaces that are given must

@@ -123,7 +123,7 @@ func (p *pass) updateBridge(t *ovsdb.Txn, tag string, w plan.WantBridge, list []
 func (p *pass) insertPort(t *ovsdb.Txn, tag string, w plan.WantPort) {
 	port := ovsdb.PortRow{Name: w.Name, ExternalIDs: w.Marks}
 	insertVLAN(&port, w.VLAN)
-	iface := ovsdb.InterfaceRow{Name: w.Name, Type: w.Type, Options: w.Options, ExternalIDs: w.Marks}
+	iface := ovsdb.InterfaceRow{Name: w.Name, Type: w.Type, Options: w.Options, BFD: w.BFD, ExternalIDs: w.Marks}
 	if w.Ofport != 0 {
 		iface.OFPortRequest = ovsdb.Some(int(w.Ofport))
 	}
@@ -144,6 +144,9 @@ func (p *pass) updatePort(t *ovsdb.Txn, tag string, w plan.WantPort) {
 	}
 	ich.Options = mapDiff(w.Options, iface.Options, true)
 	ich.ExternalIDs = marks
+	if w.BFD != nil {
+		ich.BFD = mapDiff(w.BFD, iface.BFD, true)
+	}
 	changeInternal(&ich, w, iface)
 	t.UpdateInterface(tag, p.owned(iface.UUID, iface.Name, iface.ExternalIDs), ich)
 	pch := ovsdb.PortChange{ExternalIDs: mapDiff(w.Marks, port.ExternalIDs, false)}

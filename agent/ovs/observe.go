@@ -76,6 +76,7 @@ func portOf(p ovsdb.PortRow, bridge string, s ovsdb.Snapshot) model.OVSPort {
 	if m, err := model.ParseMAC(i.MAC); err == nil {
 		out.HWAddr = m
 	}
+	out.BFD, out.BFDState = i.BFD, i.BFDStatus["state"]
 	out.Ofport, out.OfportAsked = i.OFPort.Value, i.OFPortRequest.Value
 	if len(i.ExternalIDs) > 0 {
 		out.ExternalIDs = maps.Clone(i.ExternalIDs) // libvirt and CNIs write here

@@ -264,6 +264,7 @@ func portChanges(w WantPort, h model.OVSPort) []Change {
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		c.add(k, h.Options[k], w.Options[k])
 	}
+	c.bfd(w.BFD, h.BFD)
 	c.vlan(w.VLAN, h.VLAN.Normal())
 	c.internal(w, h)
 	return c

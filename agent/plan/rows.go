@@ -21,6 +21,7 @@ type WantPort struct {
 	Bridge  string
 	Type    string            // Interface.type; "" is system
 	Options map[string]string // all options of the interface
+	BFD     map[string]string // nil: not greave's to write
 	VLAN    model.VLAN        // normal
 	HWAddr  model.MAC         // of an internal port; zero: the switch picks one
 	MTU     uint32            // of an internal port; 0: the switch's default
@@ -51,6 +52,7 @@ func marksOf(owner model.Owner, ref model.Ref) map[string]string {
 func wantPorts(r model.Resolved, b *openflow.Bindings, owner model.Owner) []WantPort {
 	var out []WantPort
 	out = append(out, sharedTunnelPorts(r)...)
+	out = append(out, probePorts(r)...)
 	for _, p := range r.Ports {
 		out = append(out, attachmentPorts(p)...)
 	}

@@ -165,7 +165,7 @@ func (h *host) port(v plan.Verb, w plan.WantPort) {
 		p.ExternalIDs = maps.Clone(p.ExternalIDs)
 		delete(p.ExternalIDs, model.MarkInstalled)
 	case plan.Create, plan.Recreate:
-		p = model.OVSPort{Name: w.Name, Bridge: w.Bridge, Type: w.Type, Options: maps.Clone(w.Options), VLAN: w.VLAN, HWAddr: w.HWAddr, MTURequest: w.MTU, ExternalIDs: maps.Clone(w.Marks), OfportAsked: int(w.Ofport)}
+		p = model.OVSPort{Name: w.Name, Bridge: w.Bridge, Type: w.Type, Options: maps.Clone(w.Options), BFD: maps.Clone(w.BFD), VLAN: w.VLAN, HWAddr: w.HWAddr, MTURequest: w.MTU, ExternalIDs: maps.Clone(w.Marks), OfportAsked: int(w.Ofport)}
 		if w.Type == "" && h.odd() {
 			p.Type = "system"
 		}

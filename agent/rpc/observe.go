@@ -67,7 +67,7 @@ func newView(in ovs.Inspection, want model.HostState, owner model.Owner, bind *o
 	}
 	for _, s := range v.want.Segments {
 		v.segments[s.Name] = s
-		for _, h := range s.Hops {
+		for _, h := range s.Sharers() {
 			v.member[h.Peer] = append(v.member[h.Peer], s.Name)
 		}
 	}
@@ -227,11 +227,12 @@ func (v *view) peer(name string) *greavev1.ObservedPeer {
 	for _, h := range v.hops[name] {
 		id, _ := v.bind.Pool(openflow.PoolPeers).Lookup(h.String())
 		p.Id = uint32(id)
-		for _, w := range v.want.Hops[h] {
+		up, selected := v.alive(h)
+		for i, w := range v.want.Hops[h] {
 			port := v.Facts.OVS.Ports[openflow.CarrierOf(openflow.Overlay(v.want).Datapath, h.Encap, w.Remote).Port()]
 			p.Paths = append(p.Paths, &greavev1.ObservedPath{
 				Local: w.Local.String(), Remote: w.Remote.String(), Device: port.Name, Ofport: int32(port.Ofport),
-				Selected: true, Up: carries(port), UnderlayMtu: v.underlayMTU(w.Local), Mtu: v.innerMTU(h.Encap, w.Local),
+				Selected: selected[i], Up: up[i] && carries(port), UnderlayMtu: v.underlayMTU(w.Local), Mtu: v.innerMTU(h.Encap, w.Local),
 			})
 		}
 	}
@@ -254,6 +255,8 @@ func (v *view) segment(name string) *greavev1.ObservedSegment {
 	}
 	for _, h := range s.Hops {
 		out.Members = append(out.Members, h.Peer)
+	}
+	for _, h := range s.Sharers() {
 		for _, w := range v.want.Hops[h] {
 			if m := v.innerMTU(h.Encap, w.Local); out.Mtu == 0 || m < out.Mtu {
 				out.Mtu = m

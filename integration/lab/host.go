@@ -235,9 +235,7 @@ func (h *Host) start(ctx context.Context) error {
 	return h.StartSwitch(ctx)
 }
 
-// cable joins the host to the underlay bridge. OVS reads the NIC by a packet socket, so the host's
-// own stack sees each frame too; without the three settings it would answer a second time: ARP and
-// ping twice, tunnelled frames with 'protocol unreachable'.
+// cable joins the host to the underlay bridge.
 func (h *Host) cable(ctx context.Context) error {
 	mtu := h.lab.opts.UnderlayMTU
 	err := h.lab.ip(ctx, h.lab.underlay,
@@ -246,11 +244,8 @@ func (h *Host) cable(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, set := range []string{"ipv4/conf/" + h.NIC + "/rp_filter=1", "ipv4/conf/" + h.NIC + "/arp_ignore=8", "ipv6/conf/" + h.NIC + "/disable_ipv6=1"} {
-		name, value, _ := strings.Cut(set, "=")
-		if _, _, err := h.Exec(ctx, "sh", "-c", "[ ! -e /proc/sys/net/$1 ] || echo $2 > /proc/sys/net/$1", "sh", name, value); err != nil {
-			return err
-		}
+	if err := h.deaf(ctx, h.NIC); err != nil {
+		return err
 	}
 	return errors.Join(h.lab.ip(ctx, h.NS, "link set dev "+h.NIC+" up"), txOff(ctx, h.NS, h.NIC))
 }

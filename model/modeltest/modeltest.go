@@ -81,11 +81,30 @@ func (g *generator) underlay() {
 				w.Remote = host6(1, 1+i)
 			}
 		}
-		p.Paths = []model.Path{w}
+		p.Paths = g.paths(w, i)
 		p.Encap = rapid.SampledFrom([]model.Encap{0, 0, model.EncapGRE, model.EncapVXLAN}).Draw(g.t, "peer encap")
 		g.vxlan = g.vxlan || p.Encap == model.EncapVXLAN
 		g.s.Peers = append(g.s.Peers, p)
 	}
+}
+
+// paths adds up to two paths of any role to the first.
+func (g *generator) paths(first model.Path, peer int) []model.Path {
+	out := []model.Path{first}
+	for i := range g.n("further paths", 0, 2) {
+		w := first
+		w.Remote = netip.AddrFrom4([4]byte{10, 0, byte(2 + i), byte(1 + peer)})
+		if first.Remote.Is6() {
+			w.Remote = host6(2+i, 1+peer)
+		}
+		w.Role = rapid.SampledFrom([]model.PathRole{0, model.PathActive, model.PathBackup}).Draw(g.t, "role")
+		if g.yes("priority stated") {
+			w.Priority = model.Some(uint32(g.n("priority", 0, 1)))
+		}
+		w.Weight = uint32(g.n("weight", 0, 3))
+		out = append(out, w)
+	}
+	return out
 }
 
 func (g *generator) segments() {

@@ -10,6 +10,8 @@ const InterfaceTable = "Interface"
 // Interface defines an object in Interface table
 type Interface struct {
 	UUID          string            `ovsdb:"_uuid"`
+	BFD           map[string]string `ovsdb:"bfd"`
+	BFDStatus     map[string]string `ovsdb:"bfd_status"`
 	Error         *string           `ovsdb:"error"`
 	ExternalIDs   map[string]string `ovsdb:"external_ids"`
 	MAC           *string           `ovsdb:"mac"`
@@ -23,6 +25,66 @@ type Interface struct {
 
 func (a *Interface) GetUUID() string {
 	return a.UUID
+}
+
+func (a *Interface) GetBFD() map[string]string {
+	return a.BFD
+}
+
+func copyInterfaceBFD(a map[string]string) map[string]string {
+	if a == nil {
+		return nil
+	}
+	b := make(map[string]string, len(a))
+	for k, v := range a {
+		b[k] = v
+	}
+	return b
+}
+
+func equalInterfaceBFD(a, b map[string]string) bool {
+	if (a == nil) != (b == nil) {
+		return false
+	}
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if w, ok := b[k]; !ok || v != w {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *Interface) GetBFDStatus() map[string]string {
+	return a.BFDStatus
+}
+
+func copyInterfaceBFDStatus(a map[string]string) map[string]string {
+	if a == nil {
+		return nil
+	}
+	b := make(map[string]string, len(a))
+	for k, v := range a {
+		b[k] = v
+	}
+	return b
+}
+
+func equalInterfaceBFDStatus(a, b map[string]string) bool {
+	if (a == nil) != (b == nil) {
+		return false
+	}
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if w, ok := b[k]; !ok || v != w {
+			return false
+		}
+	}
+	return true
 }
 
 func (a *Interface) GetError() *string {
@@ -205,6 +267,8 @@ func (a *Interface) GetType() string {
 
 func (a *Interface) DeepCopyInto(b *Interface) {
 	*b = *a
+	b.BFD = copyInterfaceBFD(a.BFD)
+	b.BFDStatus = copyInterfaceBFDStatus(a.BFDStatus)
 	b.Error = copyInterfaceError(a.Error)
 	b.ExternalIDs = copyInterfaceExternalIDs(a.ExternalIDs)
 	b.MAC = copyInterfaceMAC(a.MAC)
@@ -231,6 +295,8 @@ func (a *Interface) CloneModel() model.Model {
 
 func (a *Interface) Equals(b *Interface) bool {
 	return a.UUID == b.UUID &&
+		equalInterfaceBFD(a.BFD, b.BFD) &&
+		equalInterfaceBFDStatus(a.BFDStatus, b.BFDStatus) &&
 		equalInterfaceError(a.Error, b.Error) &&
 		equalInterfaceExternalIDs(a.ExternalIDs, b.ExternalIDs) &&
 		equalInterfaceMAC(a.MAC, b.MAC) &&

@@ -40,22 +40,20 @@ What one host should have: every field of ` + "`HostState`" + `, in the order of
 
 The last column says it. **yes**: it has effect. **no**: it is refused as UNIMPLEMENTED, by its path. **no, only** V: V, which says what is done anyway, is accepted, and every other value is refused. **never**: it is refused as UNSUPPORTED, because Open vSwitch cannot do it.
 
-A second path to a peer is refused as UNIMPLEMENTED too, and shows in no table.
-
 ## Which backend builds it
 
 A bridge says where what is on it is built: its tunnels, segments and ports. ` + "`backend: auto`" + ` is Open vSwitch where it runs, else the kernel, and never moves a bridge that is built. A tunnel without bridge and segment is a device of the kernel. What the one backend cannot do is refused as UNSUPPORTED, by its path and with the reason; what it could and does not yet do, as UNIMPLEMENTED.
 
-On Open vSwitch these are UNIMPLEMENTED: ` + "`vrf` and `netns`" + ` of a VTEP that is used there; ` + "`mtu`" + ` of a segment; ` + "`mtu`" + ` of a ` + "`device`" + ` port, and two attachments of one to one segment; ` + "`addresses`" + ` of a bridge; and of a tunnel ` + "ERSPAN of version 2 or over IPv6 on the kernel datapath, `segment`, `device`, `ignore_df`, `fwmark`, `encap_limit`, `gbp`, `mtu`, `multicast: false`, `admin: down`, `vrf` and `netns`" + `. UNSUPPORTED are ` + "`checksum.in`, `sequence.in`, `udp_encap`" + ` and the remote ` + "`any`" + `.
+On Open vSwitch these are UNIMPLEMENTED: ` + "`vrf` and `netns`" + ` of a VTEP that is used there; ` + "`mtu`" + ` of a segment; ` + "`mtu`" + ` of a ` + "`device`" + ` port, and two attachments of one to one segment; ` + "`addresses`" + ` of a bridge; and of a tunnel ` + "ERSPAN of version 2 or over IPv6 on the kernel datapath, `segment`, `device`, `ignore_df`, `fwmark`, `encap_limit`, `gbp`, `mtu`, `multicast: false`, `admin: down`, `vrf` and `netns`" + `. A tunnel to a peer of several paths is UNIMPLEMENTED everywhere. UNSUPPORTED are ` + "`checksum.in`, `sequence.in`, `udp_encap`" + ` and the remote ` + "`any`" + `.
 
-In the kernel ` + "`security`" + ` of a port is UNIMPLEMENTED, and these are UNSUPPORTED: ` + "`iface_id`, `internal` and `patch`" + ` ports; VLAN modes but access and a trunk of all; ` + "`datapath`, `protocols`, `fail_mode: secure` and `datapath_id`" + ` of a bridge; a layer 3 tunnel on a bridge; and what the fields of [Tunnel](#tunnel) say of GRE over IPv6, Geneve, and the remotes ` + "`any` and `flow`" + `.
+In the kernel ` + "`security`" + ` of a port and a second path of a segment's peer are UNIMPLEMENTED, and these are UNSUPPORTED: ` + "`iface_id`, `internal` and `patch`" + ` ports; VLAN modes but access and a trunk of all; ` + "`datapath`, `protocols`, `fail_mode: secure` and `datapath_id`" + ` of a bridge; a layer 3 tunnel on a bridge; and what the fields of [Tunnel](#tunnel) say of GRE over IPv6, Geneve, and the remotes ` + "`any` and `flow`" + `.
 `
 
 // TestLimitsOfTheModel holds what the introduction says of Open vSwitch.
 func TestLimitsOfTheModel(t *testing.T) {
 	s, errs := FromWire(parse(t, `
 vteps: [{name: a, address: 2001:db8::1, netns: under}]
-peers: [{name: p, paths: [{vtep: a, remote: 2001:db8::2}, {vtep: a, remote: 2001:db8::3}], segments: [s]}]
+peers: [{name: p, paths: [{vtep: a, remote: 2001:db8::2}], segments: [s]}]
 segments: [{name: s, key: 1, mtu: 1400}]
 bridges: [{name: br0, addresses: [192.0.2.1/24]}, {name: br1, datapath: system}]
 ports:
@@ -71,7 +69,7 @@ tunnels:
 		t.Fatal(errs)
 	}
 	errs, _ = model.Validate(model.Normalize(s, model.HostState{}), nil, "h", model.Capabilities{}).(model.FieldErrors)
-	for _, path := range []string{"vteps[0].netns", "peers[0].paths[1]",
+	for _, path := range []string{"vteps[0].netns",
 		"segments[0].mtu", "bridges[0].addresses",
 		"ports[0].mtu", "ports[1].attachments[1].segment",
 		"tunnels[0].device", "tunnels[0].ignore_df", "tunnels[0].fwmark", "tunnels[0].encap_limit",

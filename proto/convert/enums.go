@@ -64,6 +64,15 @@ var (
 		greavev1.ActivationTrigger_ACTIVATION_TRIGGER_ANNOUNCEMENT: model.ActivateAnnouncement,
 		greavev1.ActivationTrigger_ACTIVATION_TRIGGER_CALL:         model.ActivateCall,
 	}
+	pathRoles = enumMap[greavev1.PathRole, model.PathRole]{
+		greavev1.PathRole_PATH_ROLE_ACTIVE: model.PathActive,
+		greavev1.PathRole_PATH_ROLE_BACKUP: model.PathBackup,
+	}
+	replications = enumMap[greavev1.ReplicationMode, model.ReplicationMode]{
+		greavev1.ReplicationMode_REPLICATION_MODE_HEAD_END:   model.ReplicationHeadEnd,
+		greavev1.ReplicationMode_REPLICATION_MODE_REPLICATOR: model.ReplicationReplicator,
+		greavev1.ReplicationMode_REPLICATION_MODE_RELAY:      model.ReplicationRelay,
+	}
 	unknowns = enumMap[greavev1.UnknownUnicast, model.Unknown]{
 		greavev1.UnknownUnicast_UNKNOWN_UNICAST_FLOOD: model.UnknownFlood,
 		greavev1.UnknownUnicast_UNKNOWN_UNICAST_DROP:  model.UnknownDrop,

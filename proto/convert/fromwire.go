@@ -54,7 +54,12 @@ func (r *reader) vtep(path string, w *greavev1.Vtep) model.Vtep {
 func (r *reader) peer(path string, w *greavev1.Peer) model.Peer {
 	return model.Peer{Name: w.GetName(), Encap: encaps[w.GetEncap()], Segments: w.GetSegments(),
 		Paths: each(path+".paths", w.GetPaths(), func(path string, w *greavev1.PeerPath) model.Path {
-			return model.Path{Vtep: w.GetVtep(), Remote: r.addr(path+".remote", w.GetRemote())}
+			p := model.Path{Vtep: w.GetVtep(), Remote: r.addr(path+".remote", w.GetRemote()), Role: pathRoles[w.GetRole()],
+				Weight: r.nonzero(path+".weight", w.Weight, 1, 65535)}
+			if w.Priority != nil {
+				p.Priority = model.Some(w.GetPriority())
+			}
+			return p
 		})}
 }
 
@@ -68,6 +73,9 @@ func (r *reader) segment(path string, w *greavev1.Segment) model.Segment {
 	if p := w.GetSuppression(); p != nil {
 		g.Suppression = model.Suppression{Enabled: p.Enabled == nil || p.GetEnabled(), // by its presence
 			Excluded: each(path+".suppression.excluded", p.GetExcluded(), r.prefix)}
+	}
+	if p := w.GetReplication(); p != nil {
+		g.Replication = model.Replication{Mode: replications[p.GetMode()], Replicators: p.GetReplicators()}
 	}
 	return g
 }

@@ -51,13 +51,20 @@ func vtepToWire(v model.Vtep) *greavev1.Vtep {
 func peerToWire(p model.Peer) *greavev1.Peer {
 	return &greavev1.Peer{Name: p.Name, Encap: encaps.wire(p.Encap), Segments: p.Segments,
 		Paths: wireList(p.Paths, func(w model.Path) *greavev1.PeerPath {
-			return &greavev1.PeerPath{Vtep: w.Vtep, Remote: addrText(w.Remote)}
+			p := &greavev1.PeerPath{Vtep: w.Vtep, Remote: addrText(w.Remote), Role: pathRoles.wire(w.Role), Weight: unlessZero(w.Weight)}
+			if w.Priority.Set {
+				p.Priority = proto.Uint32(w.Priority.V)
+			}
+			return p
 		})}
 }
 
 func segmentToWire(g model.Segment) *greavev1.Segment {
 	w := &greavev1.Segment{Name: g.Name, Key: proto.Uint32(uint32(g.Key)), Encap: encaps.wire(g.Encap),
 		Bridge: g.Bridge, Members: g.Members, Unknown: unknowns.wire(g.Unknown), Learning: unlessZero(g.Learning), Mtu: unlessZero(g.MTU)}
+	if p := g.Replication; p.Mode != 0 || len(p.Replicators) > 0 {
+		w.Replication = &greavev1.Replication{Mode: replications.wire(p.Mode), Replicators: p.Replicators}
+	}
 	if p := g.Suppression; p.Enabled || len(p.Excluded) > 0 {
 		w.Suppression = &greavev1.Suppression{Enabled: proto.Bool(p.Enabled), Excluded: wireList(p.Excluded, netip.Prefix.String)}
 	}

@@ -27,14 +27,8 @@ var limits = map[protoreflect.FullName]limit{
 	"greave.v1.ENCAP_STT":     {reason: model.ReasonUnsupported, message: goneMessage, remedy: "use gre, vxlan or geneve"},
 	"greave.v1.ENCAP_LISP":    {reason: model.ReasonUnsupported, message: goneMessage, remedy: "use gre, vxlan or geneve"},
 
-	"greave.v1.PATH_ROLE_BACKUP":  {remedy: "state only the paths to use now"},
-	"greave.v1.PeerPath.priority": {accept: "100", remedy: leaveOut},
-	"greave.v1.PeerPath.weight":   {accept: "1", remedy: leaveOut},
-
-	"greave.v1.REPLICATION_MODE_REPLICATOR": {remedy: "use head_end"},
-	"greave.v1.REPLICATION_MODE_MULTICAST":  {remedy: "use head_end"},
-	"greave.v1.Replication.replicators":     {remedy: leaveOut},
-	"greave.v1.Replication.group":           {remedy: leaveOut},
+	"greave.v1.REPLICATION_MODE_MULTICAST": {remedy: "use head_end"},
+	"greave.v1.Replication.group":          {remedy: leaveOut},
 
 	"greave.v1.Port.addresses": {remedy: "put them on the device with ip addr add"},
 

@@ -34,6 +34,7 @@ func Group() *rapid.Generator[openflow.Group] {
 			ID:   openflow.GroupID(rapid.Uint32Range(0, 0xffffff00).Draw(t, "id")),
 			Type: rapid.SampledFrom([]openflow.GroupType{openflow.GroupAll, openflow.GroupIndirect, openflow.GroupSelect, openflow.GroupFastFailover}).Draw(t, "type"),
 		}
+		g.ByFlow = g.Type == openflow.GroupSelect && rapid.Bool().Draw(t, "by flow")
 		n := 1
 		if g.Type != openflow.GroupIndirect {
 			n = rapid.IntRange(0, 4).Draw(t, "buckets")
@@ -43,7 +44,7 @@ func Group() *rapid.Generator[openflow.Group] {
 			if g.Type == openflow.GroupSelect {
 				b.Weight = rapid.Uint16().Draw(t, "weight")
 			}
-			if g.Type == openflow.GroupFastFailover {
+			if g.Type == openflow.GroupFastFailover || g.Type == openflow.GroupSelect && rapid.Bool().Draw(t, "watched") {
 				b.Watch = port(t)
 			}
 			for range rapid.IntRange(0, 3).Draw(t, "sets") {

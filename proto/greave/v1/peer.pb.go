@@ -80,7 +80,11 @@ type Peer struct {
 	// Name by which segments, tunnels and FDB entries refer to it. Required;
 	// 1-253 of [A-Za-z0-9._-].
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Underlay paths to the peer, keyed by (vtep, remote). At least one.
+	// Underlay paths to the peer, keyed by (vtep, remote). 1-16; in the kernel one.
+	// Where there are several, Open vSwitch probes each by BFD (RFC 5880) every
+	// 100 ms with the reserved key 0xFFFF00, which the peer must do too: three lost
+	// in a row, and the switch leaves the path by itself. A peer that answers on
+	// none is reached by the paths that go first, unwatched.
 	Paths []*PeerPath `protobuf:"bytes,2,rep,name=paths,proto3" json:"paths,omitempty"`
 	// Encapsulation towards this peer. Default: that of each segment. The
 	// segment's key must fit it.

@@ -83,10 +83,15 @@ const (
 	ReplicationMode_REPLICATION_MODE_UNSPECIFIED ReplicationMode = 0
 	// This host sends one copy to each member.
 	ReplicationMode_REPLICATION_MODE_HEAD_END ReplicationMode = 1
-	// This host sends one copy to a replicator peer, which sends it on.
+	// This host sends one copy to a replicator peer, which sends it on. Open vSwitch
+	// only.
 	ReplicationMode_REPLICATION_MODE_REPLICATOR ReplicationMode = 2
 	// This host sends one copy to an underlay multicast group.
 	ReplicationMode_REPLICATION_MODE_MULTICAST ReplicationMode = 3
+	// This host is the segment's replicator: it sends one copy to each member, and
+	// what a member sends on to the others, floods and known addresses alike. There
+	// is one in a segment. Open vSwitch only.
+	ReplicationMode_REPLICATION_MODE_RELAY ReplicationMode = 4
 )
 
 // Enum value maps for ReplicationMode.
@@ -96,12 +101,14 @@ var (
 		1: "REPLICATION_MODE_HEAD_END",
 		2: "REPLICATION_MODE_REPLICATOR",
 		3: "REPLICATION_MODE_MULTICAST",
+		4: "REPLICATION_MODE_RELAY",
 	}
 	ReplicationMode_value = map[string]int32{
 		"REPLICATION_MODE_UNSPECIFIED": 0,
 		"REPLICATION_MODE_HEAD_END":    1,
 		"REPLICATION_MODE_REPLICATOR":  2,
 		"REPLICATION_MODE_MULTICAST":   3,
+		"REPLICATION_MODE_RELAY":       4,
 	}
 )
 
@@ -347,7 +354,8 @@ type Replication struct {
 	// The way copies are made. Default: REPLICATION_MODE_HEAD_END.
 	Mode ReplicationMode `protobuf:"varint,1,opt,name=mode,proto3,enum=greave.v1.ReplicationMode" json:"mode,omitempty"`
 	// Names of the peers that make the copies. Required for
-	// REPLICATION_MODE_REPLICATOR, refused otherwise.
+	// REPLICATION_MODE_REPLICATOR, refused otherwise. One: with a second a flood
+	// would go round between the two.
 	Replicators []string `protobuf:"bytes,2,rep,name=replicators,proto3" json:"replicators,omitempty"`
 	// Underlay multicast group, IPv4 or IPv6. Required for
 	// REPLICATION_MODE_MULTICAST, refused otherwise.
@@ -439,12 +447,13 @@ const file_greave_v1_segment_proto_rawDesc = "" +
 	"\x0eUnknownUnicast\x12\x1f\n" +
 	"\x1bUNKNOWN_UNICAST_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15UNKNOWN_UNICAST_FLOOD\x10\x01\x12\x18\n" +
-	"\x14UNKNOWN_UNICAST_DROP\x10\x02*\x93\x01\n" +
+	"\x14UNKNOWN_UNICAST_DROP\x10\x02*\xaf\x01\n" +
 	"\x0fReplicationMode\x12 \n" +
 	"\x1cREPLICATION_MODE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19REPLICATION_MODE_HEAD_END\x10\x01\x12\x1f\n" +
 	"\x1bREPLICATION_MODE_REPLICATOR\x10\x02\x12\x1e\n" +
-	"\x1aREPLICATION_MODE_MULTICAST\x10\x03B7Z5github.com/greave-sdn/greave/proto/greave/v1;greavev1b\x06proto3"
+	"\x1aREPLICATION_MODE_MULTICAST\x10\x03\x12\x1a\n" +
+	"\x16REPLICATION_MODE_RELAY\x10\x04B7Z5github.com/greave-sdn/greave/proto/greave/v1;greavev1b\x06proto3"
 
 var (
 	file_greave_v1_segment_proto_rawDescOnce sync.Once

@@ -1290,7 +1290,7 @@ func (x *ObservedSegment) GetCounters() *Counters {
 // ObservedPeer is a remote host as this one sees it.
 type ObservedPeer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Paths in use, one for each encapsulation.
+	// Paths, those of each encapsulation in use.
 	Paths []*ObservedPath `protobuf:"bytes,1,rep,name=paths,proto3" json:"paths,omitempty"`
 	// Segments shared with it, sorted.
 	Segments []string `protobuf:"bytes,2,rep,name=segments,proto3" json:"segments,omitempty"`
@@ -1379,10 +1379,10 @@ type ObservedPath struct {
 	UnderlayMtu uint32 `protobuf:"varint,7,opt,name=underlay_mtu,json=underlayMtu,proto3" json:"underlay_mtu,omitempty"`
 	// Largest inner IP packet that fits, in bytes.
 	Mtu uint32 `protobuf:"varint,8,opt,name=mtu,proto3" json:"mtu,omitempty"`
-	// Whether the switch has taken up `device`. Whether the peer answers is not
-	// looked at.
+	// Whether the switch has taken up `device` and, where a peer has several paths
+	// on Open vSwitch, whether the peer answers probes (BFD, RFC 5880) over this one.
 	Up bool `protobuf:"varint,9,opt,name=up,proto3" json:"up,omitempty"`
-	// Whether traffic uses it now. Always, so far: a peer has one path.
+	// Whether traffic uses it now.
 	Selected bool `protobuf:"varint,10,opt,name=selected,proto3" json:"selected,omitempty"`
 	// Frames sent over it and received from it. Not told so far: see the peer's.
 	Counters      *Counters `protobuf:"bytes,11,opt,name=counters,proto3" json:"counters,omitempty"`
