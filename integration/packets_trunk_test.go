@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -199,6 +200,20 @@ func TestL10VLANs(t *testing.T) {
 			}
 			return out
 		})
+	})
+	t.Run("learned", func(t *testing.T) { // without a stated address: the one of a port is learned in each of its VLANs
+		macs := regexp.MustCompile(`macs: \[[^]]*\], `)
+		for _, h := range l.Hosts {
+			doc, _, _ := strings.Cut(l.document(h, ", learning: true", ""), "fdb:\n")
+			apply(t, h, macs.ReplaceAllString(doc, ""))
+		}
+		l.sends(t, func(int) []int { return []int{-1} })
+		l.sends(t, func(from int) []int {
+			return slices.DeleteFunc([]int{0, 1, 2, 3, 4, 5}, func(j int) bool { return j == from })
+		})
+		for _, h := range l.Hosts {
+			apply(t, h, l.document(h, "", ""))
+		}
 	})
 	t.Run("answered", func(t *testing.T) {
 		apply(t, l.Hosts[0], l.document(l.Hosts[0], ", suppression: {}", ""))
