@@ -24,7 +24,7 @@ func (s *Server) Get(ctx context.Context, _ *greavev1.GetRequest) (*greavev1.Get
 	st := s.cfg.Loop.Status()
 	out := &greavev1.HostStatus{
 		Host: s.cfg.Host, OwnerId: st.Owner, Version: s.cfg.Version,
-		StartedAt: timestamppb.New(s.started), Conditions: wireConditions(st.Conditions),
+		StartedAt: timestamppb.New(s.started), Conditions: wireConditions(st.Conditions), Passes: st.PassNumber,
 		Ovs: &greavev1.OvsStatus{State: greavev1.OvsState_OVS_STATE_DISCONNECTED, Socket: s.cfg.Socket},
 	}
 	if !st.LastPass.IsZero() {

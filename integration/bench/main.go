@@ -27,6 +27,14 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"tunnels", tunnels},
+	{"one-more", oneMore},
+	{"merges", merges},
+	{"peers", peers},
+	{"fdb", fdb},
+	{"quiet", quiet},
+	{"start", start},
+	{"idle", idle},
+	{"throughput", throughput},
 }
 
 func main() {

@@ -250,7 +250,9 @@ type HostStatus struct {
 	// What is true or false of the host, keyed by type.
 	Conditions []*Condition `protobuf:"bytes,8,rep,name=conditions,proto3" json:"conditions,omitempty"`
 	// When a pass over the host last ended. Unset: not yet.
-	ObservedAt    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=observed_at,json=observedAt,proto3" json:"observed_at,omitempty"`
+	ObservedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=observed_at,json=observedAt,proto3" json:"observed_at,omitempty"`
+	// How many passes over the host have ended since the agent started.
+	Passes        uint64 `protobuf:"varint,10,opt,name=passes,proto3" json:"passes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -346,6 +348,13 @@ func (x *HostStatus) GetObservedAt() *timestamppb.Timestamp {
 		return x.ObservedAt
 	}
 	return nil
+}
+
+func (x *HostStatus) GetPasses() uint64 {
+	if x != nil {
+		return x.Passes
+	}
+	return 0
 }
 
 // OvsStatus is Open vSwitch as the agent sees it.
@@ -844,7 +853,7 @@ const file_greave_v1_state_service_proto_rawDesc = "" +
 	"\n" +
 	"GetRequest\"<\n" +
 	"\vGetResponse\x12-\n" +
-	"\x06status\x18\x01 \x01(\v2\x15.greave.v1.HostStatusR\x06status\"\x8d\x03\n" +
+	"\x06status\x18\x01 \x01(\v2\x15.greave.v1.HostStatusR\x06status\"\xa5\x03\n" +
 	"\n" +
 	"HostStatus\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x19\n" +
@@ -859,7 +868,9 @@ const file_greave_v1_state_service_proto_rawDesc = "" +
 	"conditions\x18\b \x03(\v2\x14.greave.v1.ConditionR\n" +
 	"conditions\x12;\n" +
 	"\vobserved_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"observedAt\"\xb6\x01\n" +
+	"observedAt\x12\x16\n" +
+	"\x06passes\x18\n" +
+	" \x01(\x04R\x06passes\"\xb6\x01\n" +
 	"\tOvsStatus\x12)\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x13.greave.v1.OvsStateR\x05state\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12%\n" +
