@@ -130,7 +130,7 @@ func (g *ledger) rest(state State, reason, message string) {
 // finish makes the snapshot. Pass number and acceptances are those of the last
 // finished pass unless the caller says otherwise.
 func (g *ledger) finish(conditions ...Condition) HostStatus {
-	h := HostStatus{PassNumber: g.old.PassNumber, LastPass: g.old.LastPass, gen: g.old.gen, Sources: g.w.sources}
+	h := HostStatus{PassNumber: g.old.PassNumber, LastPass: g.old.LastPass, gen: g.old.gen, Sources: slices.Clone(g.w.sources)}
 	for _, c := range conditions {
 		h.Conditions = append(h.Conditions, g.since(c, g.old.Conditions))
 	}

@@ -87,6 +87,7 @@ type current struct {
 	store.Revision
 	state model.HostState // as stated
 	gen   uint64          // the acceptance it came with
+	since uint64          // the revision after which only merges came
 	err   error           // the stored document cannot be read
 }
 

@@ -159,21 +159,26 @@ func (l *Loop) publish(h HostStatus) {
 // its own why not; those are listed. While the host does not answer, or more
 // passes are due, it waits on; when ctx ends it lists what is not realised by
 // then, without an error. A revision that is not, or no longer, in force gives
-// *StaleError.
+// *StaleError. One that was only merged into since is still in force: what came
+// to it later is not waited for.
 func (l *Loop) Wait(ctx context.Context, source string, revision uint64) (realised bool, not []ObjectStatus, err error) {
+	var asked *current
 	for after := uint64(0); ; {
 		l.mu.Lock()
 		c := l.sources[source]
 		l.mu.Unlock()
-		if revision == 0 || c.Revision.Revision != revision {
+		if revision == 0 || c.Revision.Revision < revision || c.Revision.Revision > revision && revision < c.since {
 			return false, nil, &StaleError{source, c.Revision.Revision}
+		}
+		if asked == nil {
+			asked = &c
 		}
 		h, ended := l.Next(ctx, after)
 		over := ended != nil
 		if over {
 			h = l.Status()
 		}
-		not, lasting := l.unrealised(h, source, c)
+		not, lasting := l.unrealised(h, source, *asked, c.gen > asked.gen)
 		if over || !lasting {
 			return len(not) == 0, not, nil //nolint:nilerr // the end of ctx is no error of Wait's: the list is the answer
 		}
@@ -182,8 +187,9 @@ func (l *Loop) Wait(ctx context.Context, source string, revision uint64) (realis
 }
 
 // unrealised lists the objects of a source that are not realised in h, and
-// whether more is to come.
-func (l *Loop) unrealised(h HostStatus, source string, c current) (not []ObjectStatus, lasting bool) {
+// whether more is to come. When c was merged into, what came with that is left
+// out.
+func (l *Loop) unrealised(h HostStatus, source string, c current, merged bool) (not []ObjectStatus, lasting bool) {
 	if h.gen < c.gen { // no pass that started since has finished
 		why := Condition{Type: ConditionReady, Reason: ReasonAccepted, Message: "no pass has finished since it was accepted", Since: c.Time}
 		state := Applying
@@ -200,9 +206,16 @@ func (l *Loop) unrealised(h HostStatus, source string, c current) (not []ObjectS
 		}
 		return not, true
 	}
+	mine := map[model.Ref]bool{}
+	if merged {
+		for _, ref := range c.state.Refs() {
+			mine[ref] = true
+		}
+	}
 	for _, o := range h.Objects {
 		anybodys := o.Source == "" && o.Ready().Reason == ReasonMassRemoval
-		if (o.Source == source || anybodys) && o.State != Active {
+		of := o.Source == source && (!merged || mine[o.Ref] || o.State == Removing)
+		if (of || anybodys) && o.State != Active {
 			not = append(not, o)
 			lasting = lasting || o.lasting
 		}

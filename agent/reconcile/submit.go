@@ -25,6 +25,9 @@ type Submission struct {
 	RollbackOf   uint64 // the revision that it repeats; 0: none
 	ValidateOnly bool   // check, and change nothing
 	MassRemoval  bool   // much of what was stated before may go at once
+	// Merge says that the document is that of Base and more: who waits for Base
+	// need not be told that it was replaced.
+	Merge bool
 }
 
 // StaleError means that the source's document has changed since the base.
@@ -77,7 +80,11 @@ func (l *Loop) Submit(ctx context.Context, s Submission) (uint64, error) {
 		return 0, err
 	}
 	next := store.Revision{Revision: have.Revision.Revision + 1, Time: l.cfg.Now().UTC().Round(0), Comment: s.Comment, RollbackOf: s.RollbackOf, MassRemoval: s.MassRemoval, Document: bytes.Clone(s.Document)}
-	return next.Revision, l.enforce(map[string]current{s.Source: {Revision: next, state: s.State}})
+	since := next.Revision
+	if s.Merge {
+		since = have.since
+	}
+	return next.Revision, l.enforce(map[string]current{s.Source: {Revision: next, state: s.State, since: since}})
 }
 
 // check validates what a source would state, and returns what it states now.

@@ -212,21 +212,24 @@ func (s *Server) Apply(ctx context.Context, r *greavev1.ApplyRequest) (*greavev1
 	return out, err
 }
 
-// submit makes the whole document and submits it. A MERGE reads what is in
-// force and writes it back, so merges take turns, and one that another writer
-// overtook is made again.
+// submit makes the whole document and submits it.
 func (s *Server) submit(ctx context.Context, r *greavev1.ApplyRequest) (uint64, error) {
-	merge := r.Mode == greavev1.ApplyMode_APPLY_MODE_MERGE
-	if merge {
-		s.merging.Lock()
-		defer s.merging.Unlock()
+	if r.Mode == greavev1.ApplyMode_APPLY_MODE_MERGE {
+		return s.submitMerge(ctx, r)
 	}
+	return s.accept(ctx, r)
+}
+
+// accept submits one request. A MERGE reads what is in force and writes it back:
+// one that another writer overtook is made again.
+func (s *Server) accept(ctx context.Context, r *greavev1.ApplyRequest) (uint64, error) {
+	merge := r.Mode == greavev1.ApplyMode_APPLY_MODE_MERGE
 	for {
 		sub, err := s.candidate(r)
 		if err != nil {
 			return 0, err
 		}
-		sub.Comment, sub.ValidateOnly = r.Comment, r.ValidateOnly
+		sub.Comment, sub.ValidateOnly, sub.Merge = r.Comment, r.ValidateOnly, merge
 		sub.MassRemoval = r.AllowMassRemoval || len(r.Remove) > 0
 		if r.BaseRevision != nil {
 			sub.Base = r.BaseRevision

@@ -63,7 +63,8 @@ type Config struct {
 type Server struct {
 	cfg     Config
 	started time.Time
-	merging sync.Mutex // one MERGE at a time
+	merging sync.Mutex // one acceptance of MERGEs at a time
+	merges  mergeQueue
 	greavev1.UnimplementedConfigServiceServer
 	greavev1.UnimplementedStateServiceServer
 	greavev1.UnimplementedPortServiceServer

@@ -31,7 +31,7 @@ func oneMore(ctx context.Context, b *bench) error {
 			row := tunnelRow{
 				Name: fmt.Sprintf("gre-%d", added), Type: "gre", ExternalIDs: []any{"map", []any{}},
 				Options: []any{"map", []any{[]any{"remote_ip", farEnd}, []any{"key", fmt.Sprint(added + 1)}}},
-				Ofport:  set(nil),
+				Ofport:  set([]any{}),
 			}
 			added++
 			request, err := db.transaction(addPorts(tunnelBridge, []tunnelRow{row})...)

@@ -51,6 +51,28 @@ func Merge(base, add *greavev1.HostState, remove []model.Ref) (merged *greavev1.
 	return merged, absent
 }
 
+// About lists the objects that a document states, and those of remove that name
+// one.
+func About(state *greavev1.HostState, remove []*greavev1.ObjectRef) []model.Ref {
+	var out []model.Ref
+	refs, _ := RefsFromWire("", remove) // what is wrong with them is said when they are removed
+	for _, r := range refs {
+		out = append(out, canonical(r))
+	}
+	return slices.Concat(out,
+		refsOf(model.KindVtep, state.GetVteps()), refsOf(model.KindPeer, state.GetPeers()), refsOf(model.KindSegment, state.GetSegments()),
+		refsOf(model.KindBridge, state.GetBridges()), refsOf(model.KindPort, state.GetPorts()), refsOf(model.KindFdb, state.GetFdb()),
+		refsOf(model.KindTunnel, state.GetTunnels()))
+}
+
+func refsOf[T proto.Message](kind model.Kind, list []T) []model.Ref {
+	out := make([]model.Ref, 0, len(list))
+	for _, o := range list {
+		out = append(out, refOf(kind, o))
+	}
+	return out
+}
+
 // mergeList notes in gone what it took out.
 func mergeList[T proto.Message](kind model.Kind, base, add []T, gone map[model.Ref]bool) []T {
 	at := make(map[model.Ref]int, len(base))

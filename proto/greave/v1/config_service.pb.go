@@ -479,8 +479,10 @@ type ApplyRequest struct {
 	// Validate and plan, change nothing. Default: false.
 	ValidateOnly bool `protobuf:"varint,6,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	// Wait at most this long until the revision is realised, or until each object
-	// that is not has a reason why not, as PENDING and FAILED ones do. Default:
-	// return when it is accepted and on disk.
+	// that is not has a reason why not, as PENDING and FAILED ones do. What others
+	// merge into it meanwhile is not waited for; when another document replaces
+	// it: ABORTED, reason STALE_REVISION. Default: return when it is accepted and
+	// on disk.
 	Wait *durationpb.Duration `protobuf:"bytes,7,opt,name=wait,proto3" json:"wait,omitempty"`
 	// Why, for the history. At most 1024 bytes.
 	Comment string `protobuf:"bytes,8,opt,name=comment,proto3" json:"comment,omitempty"`
@@ -588,7 +590,8 @@ func (x *ApplyRequest) GetAllowMassRemoval() bool {
 type ApplyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The new revision; the current one when the document changes nothing or
-	// validate_only is set.
+	// validate_only is set. Calls of APPLY_MODE_MERGE that arrive together may be
+	// one revision.
 	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	// All its objects were read back from the host as desired. Always false
 	// without `wait`.
