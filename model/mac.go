@@ -10,7 +10,15 @@ import (
 type MAC [6]byte
 
 func (m MAC) String() string {
-	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5])
+	const digits = "0123456789abcdef"
+	var text [17]byte
+	for i, b := range m {
+		if i > 0 {
+			text[3*i-1] = ':'
+		}
+		text[3*i], text[3*i+1] = digits[b>>4], digits[b&15]
+	}
+	return string(text[:])
 }
 
 // IsZero tells whether the address is not set.

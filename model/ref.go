@@ -60,7 +60,10 @@ func (r Ref) String() string { return r.Kind.String() + " " + r.Name }
 
 // Compare orders references by kind, then name.
 func (r Ref) Compare(o Ref) int {
-	return cmp.Or(cmp.Compare(r.Kind, o.Kind), cmp.Compare(r.Name, o.Name))
+	if r.Kind != o.Kind {
+		return cmp.Compare(r.Kind, o.Kind)
+	}
+	return strings.Compare(r.Name, o.Name)
 }
 
 // ParseRef reads "kind name" or "kind/name", the form that owner marks carry.

@@ -23,6 +23,9 @@ func (p *pass) changeFlows(ctx context.Context) error {
 		return err
 	}
 	p.findWiped(true)
+	if len(d.Bundles) == 0 {
+		return nil
+	}
 	for _, bridge := range slices.Sorted(maps.Keys(d.Bundles)) {
 		if err := p.bundle(ctx, bridge, d); err != nil {
 			return err
@@ -182,7 +185,9 @@ const (
 func (p *pass) tellAltered() {
 	done := map[string]bool{}
 	for _, o := range p.out.Done {
-		done[o.String()] = true
+		if o.Verb == plan.Update && !p.out.Remaining.Empty() {
+			done[o.String()] = true
+		}
 	}
 	for _, o := range p.out.Remaining.Ops {
 		if o.Verb != plan.Update || !done[o.String()] { // what is missing or left over is somebody's doing, not the switch's
@@ -205,8 +210,8 @@ func (p *pass) tellAltered() {
 // leaveAltered takes out of a plan what was written before and did not stick.
 func (p *pass) leaveAltered(d *plan.Plan) {
 	d.Ops = slices.DeleteFunc(d.Ops, func(o plan.Op) bool {
-		a := p.altered[o.Target]
-		if a.op != o.String() || !p.cfg.Now().Before(a.until) {
+		a, known := p.altered[o.Target]
+		if !known || a.op != o.String() || !p.cfg.Now().Before(a.until) {
 			return false
 		}
 		p.left[o.Target] = true

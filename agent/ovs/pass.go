@@ -32,6 +32,8 @@ type pass struct {
 	look    bool            // a full observation, and not the same one again: orphans count
 	sweep   map[string]string
 	learned map[string][]openflow.Seen // of guests that move, by bridge; nil: to be read
+	plan    *plan.Plan                 // what diff said last; nil when something has changed since
+	ahead   bool                       // it was predicted
 	out     reconcile.Outcome
 }
 
@@ -149,6 +151,7 @@ func (p *pass) configured(ctx context.Context, next int) error {
 // observe reads rows from the monitor's image and flows of the bridges that
 // greave owns or is about to adopt.
 func (p *pass) observe(ctx context.Context) error {
+	p.plan = nil
 	snap, err := p.cfg.Session.Snapshot(ctx)
 	if err != nil {
 		return fmt.Errorf("read Open vSwitch: %w", err)
@@ -218,7 +221,12 @@ func (p *pass) ownedBridges() []string {
 	return out
 }
 
+// diff is the plan from what was last observed. It is worked out once for each
+// observation, unless it counts on what is to come.
 func (p *pass) diff(predict bool) (plan.Plan, error) {
+	if p.plan != nil && (predict == p.ahead || !p.plan.Foresees) {
+		return *p.plan, nil
+	}
 	d, err := plan.Diff(plan.Input{
 		Want: p.in.Want, Have: p.host, Images: p.images, Owner: p.cfg.Owner,
 		Failed: p.failed, Unread: p.unread, Sweep: p.sweep, Learned: p.learned, Predict: predict,
@@ -227,6 +235,7 @@ func (p *pass) diff(predict bool) (plan.Plan, error) {
 		return plan.Plan{}, err
 	}
 	p.leaveAltered(&d)
+	p.plan, p.ahead = &d, predict
 	return d, nil
 }
 
@@ -319,6 +328,7 @@ func (p *pass) blameTxn(err error) (blamed []model.Ref, refused bool) {
 }
 
 func (p *pass) fail(ref model.Ref, err error) {
+	p.plan = nil
 	p.failed[ref] = model.Notice{Reason: model.NoticeRefused, Message: err.Error()}
 }
 

@@ -61,8 +61,11 @@ func (d *differ) bundle(name string, program *openflow.Program, held map[model.R
 	if _, exists := d.Have.Bridges[name]; exists && !seen {
 		return // not read: nothing can be said about its flows
 	}
-	if d.Predict && d.wipes[name] {
-		image = openflow.Image{}
+	if d.wipes[name] {
+		d.plan.Foresees = true
+		if d.Predict {
+			image = openflow.Image{}
+		}
 	}
 	change, conflicts := openflow.Diff(program, image, d.Owner)
 	change.Remove = append(change.Remove, d.forgotten(name, program)...)
@@ -116,7 +119,9 @@ func (d *differ) dependants(bridges map[string]WantBridge, ofport func(string) o
 	}
 	datapath := openflow.Overlay(d.Want).Datapath
 	absent := func(h model.Hop, p model.ResolvedPath) bool {
-		return ofport(openflow.CarrierOf(datapath, h.Encap, p.Remote).Port()) == 0 && !d.Predict
+		none := ofport(openflow.CarrierOf(datapath, h.Encap, p.Remote).Port()) == 0
+		d.plan.Foresees = d.plan.Foresees || none
+		return none && !d.Predict
 	}
 	for h, paths := range d.Want.Hops {
 		if !ready || slices.ContainsFunc(paths, func(p model.ResolvedPath) bool { return absent(h, p) }) {
@@ -151,8 +156,11 @@ func (d *differ) ofports(want map[string]WantPort) func(string) openflow.Port {
 		switch {
 		case exists && have.Ofport > 0:
 			return openflow.Port(have.Ofport)
-		case !exists && d.Predict && !d.failed(p.Object):
-			return p.Ofport
+		case !exists && !d.failed(p.Object):
+			d.plan.Foresees = true
+			if d.Predict {
+				return p.Ofport
+			}
 		}
 		return 0
 	}

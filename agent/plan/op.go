@@ -124,6 +124,8 @@ type Plan struct {
 	Remarks map[model.Ref]string
 	// Used names every binding in use, for Bindings.Retain.
 	Used openflow.Names
+	// Foresees says that it depends on Input.Predict.
+	Foresees bool
 	// Program is what the bundles lead to, by bridge.
 	Programs map[string]*openflow.Program
 }
@@ -157,7 +159,7 @@ func (p Plan) With(o Plan) Plan {
 		maps.Copy(both.Remarks, o.Remarks)
 	}
 	both.Warnings = maps.Clone(o.Warnings) // the kernel's are known before its plan
-	both.Bundles, both.Programs = o.Bundles, o.Programs
+	both.Bundles, both.Programs, both.Foresees = o.Bundles, o.Programs, o.Foresees
 	both.Held = cmp.Or(p.Held, o.Held)
 	return both
 }
@@ -173,9 +175,14 @@ func (p Plan) Text() string {
 }
 
 func sortOps(ops []Op) {
-	slices.SortStableFunc(ops, func(a, b Op) int {
-		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.order(), b.order()),
-			cmp.Compare(a.Verb, b.Verb), a.Object.Compare(b.Object), strings.Compare(a.Target, b.Target))
+	slices.SortFunc(ops, func(a, b Op) int {
+		if c := cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.order(), b.order()), cmp.Compare(a.Verb, b.Verb)); c != 0 {
+			return c
+		}
+		if c := a.Object.Compare(b.Object); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Target, b.Target)
 	})
 }
 

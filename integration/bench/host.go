@@ -67,7 +67,7 @@ func (b *bench) onHosts(ctx context.Context, count int, greaved bool, f func([]*
 		defer h.stopGreaved()
 	}
 	if err := f(hosts); err != nil {
-		return fmt.Errorf("%w\n%s", err, hosts[0].lab.Logs(10))
+		return fmt.Errorf("%w\n%.4000s", err, hosts[0].lab.Logs(3))
 	}
 	return nil
 }

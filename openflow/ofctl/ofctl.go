@@ -21,7 +21,7 @@ import (
 // Config says where the switch is and how long it may take.
 type Config struct {
 	RunDir  string        // of ovs-vswitchd: where <bridge>.mgmt is
-	Timeout time.Duration // of one command, not counting 100 µs for each line it sends; 0 is 5 s
+	Timeout time.Duration // of a command that prints nothing, not counting 100 µs for each line it sends; 0 is 5 s
 	Logger  *slog.Logger  // nil logs nothing
 }
 

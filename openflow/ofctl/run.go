@@ -24,7 +24,8 @@ const (
 // baseArgs ask for port numbers, and for the newest OpenFlow that the bridge
 // allows: the two sides settle that when they connect. The text of 1.3 and 1.4
 // is the same but for bucket ids.
-var baseArgs = []string{"--no-names", "-O", "OpenFlow13,OpenFlow14,OpenFlow15"}
+// What it says of its own slowness on a busy machine is no word on the write.
+var baseArgs = []string{"--no-names", "-vtimeval:off", "-vcoverage:off", "-O", "OpenFlow13,OpenFlow14,OpenFlow15"}
 
 // environment is fixed: messages are read by their English text.
 var environment = []string{"LC_ALL=C", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -42,10 +43,19 @@ type command struct {
 // run runs one command to its end, whatever that is: the process is killed when
 // ctx ends or the time is over, and always waited for.
 func (c *Client) run(ctx context.Context, cmd command) error {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout+time.Duration(cmd.lines)*perLine)
-	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	patience := c.cfg.Timeout + time.Duration(cmd.lines)*perLine
+	silence := time.AfterFunc(patience, func() { stop(context.DeadlineExceeded) })
+	defer silence.Stop()
 	p := exec.CommandContext(ctx, program, append(baseArgs[:len(baseArgs):len(baseArgs)], cmd.args...)...)
-	p.Env, p.Stdin, p.Stdout = environment, cmd.stdin, cmd.stdout
+	p.Env, p.Stdin = environment, cmd.stdin
+	if cmd.stdout != nil {
+		p.Stdout = writerFunc(func(b []byte) (int, error) { // nobody knows beforehand how much there is to read
+			silence.Reset(patience)
+			return cmd.stdout.Write(b)
+		})
+	}
 	p.WaitDelay = reapDelay
 	stderr := &capped{max: stderrMax}
 	p.Stderr = stderr
@@ -67,6 +77,10 @@ func (c *Client) run(ctx context.Context, cmd command) error {
 	}
 	return e
 }
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // classify finds the cause that a caller branches on in what ovs-ofctl said.
 func classify(said string, err error) error {
