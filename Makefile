@@ -15,7 +15,7 @@ FUZZ = $(foreach f,FuzzParse:./proto/convert FuzzParseFlow:./openflow FuzzParseG
 	-- -run '^$$' -fuzz '^$(firstword $(subst :, ,$(f)))$$' -fuzztime $(FUZZ_FOR) -fuzzminimizetime 1s $(lastword $(subst :, ,$(f))))
 
 .DEFAULT_GOAL := help
-.PHONY: deps build test test-vm bench-vm chaos test-fast lint generate demo demo-vm fmt clean help
+.PHONY: deps build test test-vm bench bench-vm chaos test-fast lint generate demo demo-vm fmt clean help
 
 deps: ## install what tests and demo need and this machine lacks
 	@integration/install-deps.sh
@@ -28,6 +28,10 @@ test: deps $(REPORT) ## everything: unit, golden, property, fuzz seeds, race; as
 
 test-vm: $(REPORT) ## tunnels and Open vSwitch's kernel datapath on a real kernel, in a virtual machine (part of test)
 	@$(REPORT) -count=1 -timeout 15m ./integration/vm/...
+
+bench: deps ## greave on Open vSwitch beside its rivals, in build/bench.json and docs/performance.md; BENCH=name for one
+	go build -o build/bench ./integration/bench
+	build/bench $(if $(BENCH),-run $(BENCH),-page docs/performance.md)
 
 bench-vm: ## greave in the kernel beside ip and tunnels made by hand; writes build/bench-vm*.json
 	@integration/vm/install-deps.sh
