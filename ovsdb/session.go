@@ -57,9 +57,10 @@ type Session struct {
 	generation uint64
 	wake       chan struct{} // closed at the next news, nil when nobody waits
 
-	snapMu sync.Mutex // guards the next two
+	snapMu sync.Mutex // guards the next three
 	snap   Snapshot
 	image  image
+	serial uint64
 }
 
 // New returns a session that is not connected; Run connects it.

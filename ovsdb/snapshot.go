@@ -114,6 +114,9 @@ type InterfaceRow struct {
 type Snapshot struct {
 	// Generation is that of the session when the snapshot was taken; it is even.
 	Generation uint64
+	// Serial counts the states of the database that this session has shown: two
+	// snapshots with one number are the same.
+	Serial     uint64
 	Switch     SwitchRow
 	Bridges    []BridgeRow    // by name
 	Ports      []PortRow      // by name
@@ -192,6 +195,8 @@ func (s *Session) Snapshot(ctx context.Context) (Snapshot, error) {
 			}
 			s.snap, s.image = now.snapshot(), now
 			s.snap.Generation = generation
+			s.serial++
+			s.snap.Serial = s.serial
 		}
 		if s.Generation() == generation {
 			return s.snap, nil

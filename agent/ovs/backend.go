@@ -58,7 +58,14 @@ type Backend struct {
 	wipes   *wipes
 	orphans orphanage
 	moving  bool // the last pass had guests that move, or learned flows of such
+	left    left
 	changes chan struct{}
+}
+
+// left is what the last pass ended with. The zero value is none.
+type left struct {
+	rows    uint64   // ovsdb.Snapshot.Serial
+	bridges []string // whose flows it read
 }
 
 var _ reconcile.Backend = (*Backend)(nil)
@@ -142,6 +149,7 @@ func (b *Backend) Facts(ctx context.Context, f *model.Facts) error {
 // Plan implements reconcile.Backend.
 func (b *Backend) Plan(ctx context.Context, want model.Resolved, bind *openflow.Bindings) (plan.Plan, error) {
 	b.images.dropAll()
+	b.left = left{} // what it reads anew may be for a pass to mend
 	p := b.newPass(reconcile.PassInput{Want: want, Bindings: bind})
 	if err := p.observe(ctx); err != nil {
 		return plan.Plan{}, err
@@ -159,6 +167,10 @@ func (b *Backend) Pass(ctx context.Context, in reconcile.PassInput) reconcile.Ou
 	if in.Full {
 		b.images.dropAll()
 	}
+	if in.Same && !in.Full && b.asLeft(ctx) {
+		return reconcile.Outcome{Idle: true}
+	}
+	b.left = left{}
 	var out reconcile.Outcome
 	for attempt := range attempts {
 		p := b.newPass(in)
@@ -185,6 +197,13 @@ func (b *Backend) mayWrite() error {
 		return nil
 	}
 	return errNoLock
+}
+
+// asLeft tells whether the host shows what the last pass read last. While guests
+// move, what the switch has learned counts too, which nothing tells of.
+func (b *Backend) asLeft(ctx context.Context) bool {
+	snap, err := b.cfg.Session.Snapshot(ctx)
+	return err == nil && !b.moving && snap.Serial == b.left.rows && b.images.hold(b.left.bridges)
 }
 
 // stale tells whether a write failed because the rows are no longer what was

@@ -172,6 +172,49 @@ func TestPassSettles(t *testing.T) {
 	}
 }
 
+// TestIdle: a pass for the same looks at nothing while the host is as the last
+// one left it, and at all when a row was written, a bridge suspected, or a full
+// pass asked for.
+func TestIdle(t *testing.T) {
+	r := newRig(t)
+	r.devices = modeltest.Devices(small())
+	pass := func(full bool) reconcile.Outcome {
+		t.Helper()
+		in := reconcile.PassInput{Want: r.resolve(t, small()), Bindings: r.bindings, Full: full, Same: true}
+		out := r.backend.Pass(t.Context(), in)
+		if out.Err != nil {
+			t.Fatal(out.Err)
+		}
+		return out
+	}
+	// The switch writes to new rows for a while.
+	settles := func() { r.await(t, "a pass is idle", func() bool { return pass(false).Idle }) }
+	if pass(false).Idle {
+		t.Error("idle before the first pass")
+	}
+	settles()
+	if pass(true).Idle {
+		t.Error("a full pass is idle")
+	}
+	settles()
+	r.VSCtl("--no-wait", "remove", "Interface", "gre-7", "options", "key")
+	r.await(t, "the row is seen", func() bool {
+		s, err := r.session.Snapshot(t.Context())
+		i, _ := s.Interface("gre-7")
+		return err == nil && i.Options["key"] == ""
+	})
+	if out := pass(false); out.Idle || len(out.Done) != 1 {
+		t.Errorf("after a foreign write: %+v", out)
+	}
+	settles()
+	r.ofctl("br-greave", "del-flows")
+	r.plan(t, small())
+	if out := pass(false); out.Idle || len(out.Done) == 0 {
+		t.Errorf("after a wipe: %+v", out)
+	}
+	settles()
+}
+
 // TestOneDatabaseRefusal: an object that the database refuses is told, and all
 // others are built in the same pass.
 func TestOneDatabaseRefusal(t *testing.T) {

@@ -130,6 +130,16 @@ func (m *images) get(bridge string) (i openflow.Image, doubts uint64, cached boo
 	return i, m.doubts[bridge], cached
 }
 
+// hold tells whether the images of all these bridges are cached.
+func (m *images) hold(bridges []string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !slices.ContainsFunc(bridges, func(b string) bool {
+		_, cached := m.at[b]
+		return !cached
+	})
+}
+
 // put keeps an image unless the bridge was suspected while it was read.
 func (m *images) put(bridge string, i openflow.Image, doubts uint64) {
 	m.mu.Lock()

@@ -85,7 +85,9 @@ func (p *pass) run(ctx context.Context) error {
 	p.out.Notices = last.Notices
 	p.tellAltered()
 	p.warm(ctx)
-	p.watch.set(slices.Sorted(maps.Keys(p.images)))
+	read := slices.Sorted(maps.Keys(p.images))
+	p.Backend.left = left{p.snap.Serial, read}
+	p.watch.set(read)
 	p.wipes.remember(p.ownedBridges(), p.host, p.images, p.cfg.Owner, p.out.Done)
 	return nil
 }

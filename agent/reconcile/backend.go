@@ -36,6 +36,9 @@ type PassInput struct {
 	// Guard says why a plan must not be carried out, "" when it may; nil: any may.
 	// What is not carried out comes back as what remains.
 	Guard func(plan.Plan) string
+	// Same says that the last pass was for the same and left nothing undone:
+	// where the host is as it left it, there is nothing to look at.
+	Same bool
 	// Persist makes the bindings taken so far durable, before what they stand
 	// for is written.
 	Persist func()
@@ -51,6 +54,9 @@ func (in PassInput) Holds(p *plan.Plan) bool {
 
 // Outcome is what a pass did.
 type Outcome struct {
+	// Idle says that the host is as the last pass left it, and was not looked
+	// at further. All else is empty then.
+	Idle bool
 	// Done lists the operations that were carried out, in order.
 	Done []plan.Op
 	// Notices say what is wrong with an object: held, refused by the switch, in

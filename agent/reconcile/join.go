@@ -104,6 +104,12 @@ func (j *joined) Pass(ctx context.Context, in PassInput) Outcome {
 		return out
 	}
 	ovs := part(j.ovs, model.BackendOVS)
+	if ovs.Idle {
+		if len(out.Done)+len(out.Notices) == 0 && out.Remaining.Empty() {
+			return ovs
+		}
+		ovs = j.again(ctx, in) // what there is to say is about the whole host
+	}
 	out.Done, out.Wiped = append(out.Done, ovs.Done...), ovs.Wiped
 	if ovs.Err != nil {
 		out.away(Away{ovs.Err, true}, in)
@@ -116,6 +122,12 @@ func (j *joined) Pass(ctx context.Context, in PassInput) Outcome {
 		maps.Copy(out.Used[pool], names)
 	}
 	return out
+}
+
+// again has Open vSwitch looked at in spite of its calm.
+func (j *joined) again(ctx context.Context, in PassInput) Outcome {
+	in.Want, in.Same = in.Want.For(model.BackendOVS), false
+	return j.ovs.Pass(ctx, in)
 }
 
 // away books that Open vSwitch was not reached: what is there stays in use.

@@ -120,6 +120,7 @@ type Loop struct {
 	begun    uint64            // the acceptances that a pass has seen
 	full     bool              // the next pass reads everything
 	reached  bool              // a pass has reached every part of the host
+	clean    bool              // the last pass left nothing undone and nothing to say
 	broken   int               // passes in a row that were not finished
 	stuck    int               // passes in a row that left operations undone
 }

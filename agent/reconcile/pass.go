@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -81,13 +82,19 @@ func (l *Loop) pass(ctx context.Context) (floor, next time.Time) {
 		l.publish(l.idle(w))
 		return floor, next
 	}
+	same := w.gen == l.begun && l.clean && reflect.DeepEqual(l.resolved, w.want)
 	if w.gen != l.begun {
 		l.begun, l.stuck = w.gen, 0
 		l.publish(l.underWay(w))
 	}
+	l.clean = false
 	held := l.hold(w.desired, w.values, w.facts)
 	start := l.cfg.Now()
-	out := l.cfg.Backend.Pass(ctx, PassInput{Want: w.want, Bindings: l.bindings, Hold: held, Full: l.full, Guard: l.guard(w), Persist: l.persist})
+	out := l.cfg.Backend.Pass(ctx, PassInput{Want: w.want, Bindings: l.bindings, Hold: held, Full: l.full, Same: same, Guard: l.guard(w), Persist: l.persist})
+	if out.Idle { // most often it is greave's own writes that the host told of
+		l.clean = true
+		return floor, next
+	}
 	if len(out.Done) > 0 {
 		l.log.Info("host changed", "op", countOps(out.Done), "took", l.cfg.Now().Sub(start))
 	}
@@ -100,6 +107,7 @@ func (l *Loop) pass(ctx context.Context) (floor, next time.Time) {
 		return l.afterBroken(out.Err)
 	}
 	l.settle(w, held, out)
+	l.clean = len(l.retries)+len(out.Notices)+len(out.Away) == 0 && out.Remaining.Empty()
 	if away, ok := out.Away[model.BackendOVS]; ok {
 		return l.afterBroken(away.Err)
 	}
