@@ -20,7 +20,7 @@ func (c *checker) duplicates(s *HostState, by Others, union *HostState) {
 		}
 	}
 	for source, o := range by {
-		o.Each(func(_ string, o Object) {
+		o.Objects(func(o Object) {
 			for _, id := range identities(o) {
 				seen[id] = holder{ReasonConflict, fmt.Sprintf("%s of source %s", o.Ref(), source)}
 			}

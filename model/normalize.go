@@ -31,7 +31,11 @@ func Normalize(s, others HostState) HostState {
 // when a segment or port refers to the default one and none is stated.
 func Union(states ...HostState) HostState {
 	var u HostState
-	for _, s := range states {
+	for i, s := range states {
+		if i == 0 && len(states) == 1 {
+			u = s // it has each object once
+			continue
+		}
 		u = u.Merge(s)
 	}
 	onDefault := slices.ContainsFunc(u.Segments, func(g Segment) bool { return g.Bridge == DefaultOverlayBridge }) ||

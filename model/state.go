@@ -44,10 +44,27 @@ func each[T Object](list []T, field string, f func(string, Object)) {
 	}
 }
 
+// Objects calls f for every object, in the order of the document.
+func (s *HostState) Objects(f func(Object)) {
+	objects(s.Bridges, f)
+	objects(s.Vteps, f)
+	objects(s.Peers, f)
+	objects(s.Segments, f)
+	objects(s.Ports, f)
+	objects(s.Fdb, f)
+	objects(s.Tunnels, f)
+}
+
+func objects[T Object](list []T, f func(Object)) {
+	for _, o := range list {
+		f(o)
+	}
+}
+
 // Refs lists the references of all objects in the order of the document.
 func (s *HostState) Refs() []Ref {
 	var refs []Ref
-	s.Each(func(_ string, o Object) { refs = append(refs, o.Ref()) })
+	s.Objects(func(o Object) { refs = append(refs, o.Ref()) })
 	return refs
 }
 
@@ -74,11 +91,12 @@ func mergeList[T Object](old, add []T) []T {
 		at[o.Ref()] = i
 	}
 	for _, o := range add {
-		if i, ok := at[o.Ref()]; ok {
+		ref := o.Ref()
+		if i, ok := at[ref]; ok {
 			out[i] = o
 			continue
 		}
-		at[o.Ref()] = len(out)
+		at[ref] = len(out)
 		out = append(out, o)
 	}
 	return out
@@ -86,8 +104,22 @@ func mergeList[T Object](old, add []T) []T {
 
 // sorted returns a copy of list in the order of references.
 func sorted[T Object](list []T) []T {
-	out := slices.Clone(list)
-	slices.SortFunc(out, func(a, b T) int { return a.Ref().Compare(b.Ref()) })
+	type place struct {
+		ref Ref // made once: that of an FDB entry is a string of its own
+		at  int
+	}
+	places := make([]place, len(list))
+	for i, o := range list {
+		places[i] = place{o.Ref(), i}
+	}
+	slices.SortFunc(places, func(a, b place) int { return a.ref.Compare(b.ref) })
+	if list == nil {
+		return nil
+	}
+	out := make([]T, len(list))
+	for i, p := range places {
+		out[i] = list[p.at]
+	}
 	return out
 }
 

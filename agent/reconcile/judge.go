@@ -217,7 +217,7 @@ func (l *Loop) judge(w work, out Outcome, drift map[model.Ref]Condition) HostSta
 	for _, o := range out.Remaining.Ops {
 		remaining[o.Object] = append(remaining[o.Object], o)
 	}
-	w.desired.union.Each(func(_ string, o model.Object) {
+	w.desired.union.Objects(func(o model.Object) {
 		if away, ok := out.Away[w.want.On[o.Ref()]]; ok {
 			g.away(o.Ref(), away)
 			return

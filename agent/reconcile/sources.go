@@ -52,7 +52,7 @@ func (s states) desired() desired {
 		}
 	}
 	d.union = model.Union(list...)
-	d.union.Each(func(_ string, o model.Object) { d.objects[o.Ref()] = o })
+	d.union.Objects(func(o model.Object) { d.objects[o.Ref()] = o })
 	return d
 }
 
