@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/greave-sdn/greave/agent/plan"
@@ -59,7 +60,27 @@ type Backend struct {
 	orphans orphanage
 	moving  bool // the last pass had guests that move, or learned flows of such
 	left    left
+	host    atomic.Pointer[seenHost]
 	changes chan struct{}
+}
+
+// seenHost is the host that a snapshot of the database shows.
+type seenHost struct {
+	rows   uint64 // ovsdb.Snapshot.Serial
+	kernel bool   // its datapath answers
+	model.OVSHost
+}
+
+// hostIn turns a snapshot into a host, once for each snapshot. It is shared: do
+// not write to it.
+func (b *Backend) hostIn(ctx context.Context, snap ovsdb.Snapshot) *model.OVSHost {
+	kernel := b.cfg.Host.KernelDatapath(ctx)
+	if h := b.host.Load(); h != nil && h.rows == snap.Serial && h.kernel == kernel {
+		return &h.OVSHost
+	}
+	h := &seenHost{snap.Serial, kernel, hostOf(snap, kernel)}
+	b.host.Store(h)
+	return &h.OVSHost
 }
 
 // left is what the last pass ended with. The zero value is none.
@@ -141,8 +162,7 @@ func (b *Backend) Facts(ctx context.Context, f *model.Facts) error {
 	if err != nil {
 		return fmt.Errorf("read Open vSwitch: %w", err)
 	}
-	host := hostOf(snap, b.cfg.Host.KernelDatapath(ctx))
-	f.OVS = &host
+	f.OVS = b.hostIn(ctx, snap)
 	return nil
 }
 

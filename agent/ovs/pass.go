@@ -159,7 +159,7 @@ func (p *pass) observe(ctx context.Context) error {
 		return fmt.Errorf("read Open vSwitch: %w", err)
 	}
 	p.snap = snap
-	p.host = hostOf(snap, p.cfg.Host.KernelDatapath(ctx))
+	p.host = *p.hostIn(ctx, snap)
 	if !p.looked { // later in a pass rows are as greave itself has written them
 		p.looked = true
 		for _, name := range p.wipes.look(p.host) {

@@ -19,7 +19,7 @@ type ledger struct {
 }
 
 func (l *Loop) ledger(w work) *ledger {
-	return &ledger{l: l, w: w, old: l.Status(), objects: map[model.Ref]ObjectStatus{}}
+	return &ledger{l: l, w: w, old: l.Status(), objects: make(map[model.Ref]ObjectStatus, len(w.desired.objects))}
 }
 
 // put enters an object with the condition that explains its state.
@@ -134,10 +134,15 @@ func (g *ledger) finish(conditions ...Condition) HostStatus {
 	for _, c := range conditions {
 		h.Conditions = append(h.Conditions, g.since(c, g.old.Conditions))
 	}
-	for _, o := range g.objects {
-		h.Objects = append(h.Objects, o)
+	refs := make([]model.Ref, 0, len(g.objects))
+	for ref := range g.objects {
+		refs = append(refs, ref)
 	}
-	slices.SortFunc(h.Objects, func(a, b ObjectStatus) int { return a.Ref.Compare(b.Ref) })
+	slices.SortFunc(refs, model.Ref.Compare)
+	h.Objects = make([]ObjectStatus, len(refs))
+	for i, ref := range refs {
+		h.Objects[i] = g.objects[ref]
+	}
 	return h
 }
 
