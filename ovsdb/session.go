@@ -28,7 +28,8 @@ import (
 
 const (
 	maxTimeout     = 5 * time.Second // of any call; libovsdb holds its lock for the whole of one
-	connectTimeout = 2 * time.Second // of one attempt: dial, schema, monitor reply
+	connectTimeout = 2 * time.Second
+	attemptTimeout = 10 * time.Second // dial, schema, and the monitor's reply, which of 5,000 ports takes a busy machine seconds
 	pollInterval   = 20 * time.Millisecond
 	maxSocketPath  = 107 // sun_path of unix(7), less the final NUL
 )
@@ -96,7 +97,7 @@ func (s *Session) Run(ctx context.Context) error {
 	logger := logr.FromSlogHandler(s.log.Handler())
 	// Not WithInactivityCheck: it panics in the library when the server drops the connection (libovsdb issue 464).
 	c, err := client.NewOVSDBClient(dbModel, client.WithEndpoint(endpoint),
-		client.WithReconnect(connectTimeout, l), client.WithLogger(&logger))
+		client.WithReconnect(attemptTimeout, l), client.WithLogger(&logger))
 	if err != nil {
 		return fmt.Errorf("build database client: %w", err)
 	}
@@ -126,7 +127,7 @@ func (s *Session) Run(ctx context.Context) error {
 func (s *Session) connect(ctx context.Context, c client.Client) bool {
 	pause, said := minBackoff, ""
 	for {
-		attempt, cancel := context.WithTimeout(ctx, connectTimeout)
+		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		err := c.Connect(attempt)
 		cancel()
 		if ctx.Err() != nil {
@@ -182,7 +183,7 @@ func (s *Session) establish(ctx context.Context, c client.Client, l *link, monit
 	if *monitored {
 		return true, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	if _, err := c.Monitor(ctx, newMonitor(c)); err != nil {
 		// A monitor that was requested and is unknown to the library would crash it with the first update.

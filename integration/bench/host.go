@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -140,7 +141,7 @@ func (h *host) tool(ctx context.Context, stdin string, argv ...string) (string, 
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("run %.200s: %w: %s", strings.Join(argv, " "), err, said.String())
+		return "", fmt.Errorf("run %.200s: %w: %s", strings.Join(argv, " "), errors.Join(err, ctx.Err()), said.String())
 	}
 	return string(out), nil
 }
