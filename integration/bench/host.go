@@ -111,7 +111,7 @@ func (h *host) stopGreaved() {
 
 // apply states a document and returns when all of it is realised.
 func (h *host) apply(ctx context.Context, state *greavev1.HostState, mode greavev1.ApplyMode) error {
-	r, err := h.Apply(ctx, &greavev1.ApplyRequest{State: state, Mode: mode, Wait: durationpb.New(patience)})
+	r, err := h.Apply(ctx, &greavev1.ApplyRequest{State: state, Mode: mode, Wait: durationpb.New(patience), AllowMassRemoval: true})
 	if err != nil {
 		return fmt.Errorf("apply: %w", err)
 	}
