@@ -72,12 +72,12 @@ func TestO19Standby(t *testing.T) {
 	s.StopDB()
 	s.must(s.StartDB(t.Context()))
 	steady := 0
-	eventually(t, promise, "one of the two has the lock, and keeps it", func() bool {
+	eventually(t, 3*promise, "one of the two has the lock, and keeps it", func() bool {
 		if (s.standsBy() == "") == (second.standsBy() == "") {
 			steady = 0
 		}
 		steady++
-		return steady > 20
+		return steady > 8
 	})
 }
 

@@ -22,7 +22,7 @@ func (p *pass) changeFlows(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.findWiped(true)
+	p.findWiped(ctx, true)
 	if len(d.Bundles) == 0 {
 		return nil
 	}

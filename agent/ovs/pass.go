@@ -52,7 +52,7 @@ func (p *pass) run(ctx context.Context) error {
 	if err := p.observe(ctx); err != nil {
 		return err
 	}
-	p.findWiped(false)
+	p.findWiped(ctx, false)
 	p.findOrphans()
 	first, err := p.diff(true)
 	if err != nil {

@@ -2,6 +2,7 @@ package ovs
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -187,12 +188,42 @@ func ownFlows(i openflow.Image, owner model.Owner) int {
 	return n
 }
 
+// wiped tells whether a bridge has lost all flows.
+func (w *wipes) wiped(bridge string, image openflow.Image, owner model.Owner) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.at[bridge].flows > 0 && ownFlows(image, owner) == 0
+}
+
 // findWiped notes the bridges that have lost all flows since the last pass.
-func (p *pass) findWiped(midway bool) {
+func (p *pass) findWiped(ctx context.Context, midway bool) {
+	host := p.host
+	for name, image := range p.images {
+		if !midway && p.wipes.wiped(name, image, p.cfg.Owner) {
+			host = p.caughtUp(ctx)
+			break
+		}
+	}
 	for name, image := range p.images {
 		ref := model.Ref{Kind: model.KindBridge, Name: name}
-		if cause := p.wipes.cause(name, image, p.host, p.cfg.Owner, midway); cause != "" && p.out.Wiped[ref] == "" {
+		if cause := p.wipes.cause(name, image, host, p.cfg.Owner, midway); cause != "" && p.out.Wiped[ref] == "" {
 			p.out.Wiped[ref] = cause
 		}
 	}
+}
+
+// caughtUp looks at the rows once more: ovs-vswitchd may have acted on one that the
+// database had not told of when this pass began. The answer to a question comes
+// behind what was told before it.
+func (p *pass) caughtUp(ctx context.Context) model.OVSHost {
+	if _, err := p.cfg.Session.Select(ctx, "Open_vSwitch", []string{"cur_cfg"}); err != nil {
+		return p.host
+	}
+	snap, err := p.cfg.Session.Snapshot(ctx)
+	if err != nil {
+		return p.host
+	}
+	host := hostOf(snap, p.host.SystemDatapath)
+	p.wipes.look(host)
+	return host
 }
