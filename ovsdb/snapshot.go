@@ -22,12 +22,18 @@ var tables = [...]struct {
 	{vswitch.OpenvSwitchTable, []string{"bridges", "next_cfg", "cur_cfg", "external_ids", "other_config", "ovs_version",
 		"db_version", "datapath_types", "iface_types"}},
 	{vswitch.BridgeTable, []string{"name", "datapath_type", "datapath_id", "fail_mode", "protocols", "other_config",
-		"external_ids", "ports", "controller"}},
+		"external_ids", "ports", "controller", "mirrors", "sflow", "ipfix", "netflow"}},
 	{vswitch.PortTable, []string{"name", "interfaces", "tag", "trunks", "vlan_mode", "external_ids"}},
 	{vswitch.InterfaceTable, []string{"name", "type", "options", "ofport", "ofport_request", "error", "mac", "mtu_request",
 		"external_ids", "bfd", "bfd_status"}},
 	// Of other programs' controllers, which ovs-vswitchd reports on each 5 s, only what changes when they come and go.
 	{vswitch.ControllerTable, []string{"target", "is_connected", "role"}},
+	{vswitch.MirrorTable, []string{"name", "select_all", "select_src_port", "select_dst_port", "select_vlan", "output_port",
+		"output_vlan", "snaplen", "external_ids"}},
+	{vswitch.SFlowTable, []string{"targets", "agent", "header", "polling", "sampling", "external_ids"}},
+	{vswitch.IPFIXTable, []string{"targets", "sampling", "obs_domain_id", "obs_point_id", "cache_active_timeout", "cache_max_flows",
+		"other_config", "external_ids"}},
+	{vswitch.NetFlowTable, []string{"targets", "engine_type", "engine_id", "add_id_to_interface", "active_timeout", "external_ids"}},
 }
 
 // Opt is an optional column; the zero value is an empty one.
@@ -121,6 +127,7 @@ type Snapshot struct {
 	Bridges    []BridgeRow    // by name
 	Ports      []PortRow      // by name
 	Interfaces []InterfaceRow // by name
+	Attached   []AttachedRow  // by table and UUID
 
 	bridges, ports, interfaces map[string]int // UUID -> index
 	bridgeOf                   map[string]int // UUID of a port -> index of its bridge
@@ -260,6 +267,7 @@ func (im image) snapshot() Snapshot {
 		interfaces: make(map[string]int, len(interfaces)),
 		bridgeOf:   make(map[string]int, len(ports)),
 	}
+	s.Attached = im.attachedRows()
 	for _, r := range im[0] {
 		s.Switch = switchRow(r.(*vswitch.OpenvSwitch))
 	}

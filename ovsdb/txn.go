@@ -37,6 +37,20 @@ type portSet struct {
 	insertOp    int // index in ops of a new bridge's insert, -1 for one that exists
 	add, remove []any
 	tags        []string
+	others      map[string]*refs // other columns of a bridge that hold references
+}
+
+// refs is what goes into and out of one of them.
+type refs struct{ add, remove []any }
+
+func (p *portSet) attach(column string) *refs {
+	if p.others == nil {
+		p.others = map[string]*refs{}
+	}
+	if p.others[column] == nil {
+		p.others[column] = &refs{}
+	}
+	return p.others[column]
 }
 
 type created struct {
@@ -314,6 +328,9 @@ func (t *Txn) build(rootUUID string) []op {
 		insert := &ops[set.insertOp]
 		insert.Row = maps.Clone(insert.Row)
 		insert.Row["ports"] = ovsdb.OvsSet{GoSet: set.add}
+		for column, r := range set.others {
+			insert.Row[column] = ovsdb.OvsSet{GoSet: r.add}
+		}
 	}
 	ops = append(ops, op{ovsdb.Operation{Op: ovsdb.OperationComment, Comment: &t.comment}, nil})
 	root := t.root.mutate(vswitch.OpenvSwitchTable, rootUUID, "bridges")
@@ -326,11 +343,17 @@ func (t *Txn) build(rootUUID string) []op {
 
 func (p *portSet) mutate(table, uuid, column string) ovsdb.Operation {
 	o := ovsdb.Operation{Op: ovsdb.OperationMutate, Table: table, Where: whereUUID(uuid)}
-	if len(p.remove) > 0 {
-		o.Mutations = append(o.Mutations, *ovsdb.NewMutation(column, ovsdb.MutateOperationDelete, ovsdb.OvsSet{GoSet: p.remove}))
+	change := func(column string, r refs) {
+		if len(r.remove) > 0 {
+			o.Mutations = append(o.Mutations, *ovsdb.NewMutation(column, ovsdb.MutateOperationDelete, ovsdb.OvsSet{GoSet: r.remove}))
+		}
+		if len(r.add) > 0 {
+			o.Mutations = append(o.Mutations, *ovsdb.NewMutation(column, ovsdb.MutateOperationInsert, ovsdb.OvsSet{GoSet: r.add}))
+		}
 	}
-	if len(p.add) > 0 {
-		o.Mutations = append(o.Mutations, *ovsdb.NewMutation(column, ovsdb.MutateOperationInsert, ovsdb.OvsSet{GoSet: p.add}))
+	change(column, refs{p.add, p.remove})
+	for _, other := range slices.Sorted(maps.Keys(p.others)) {
+		change(other, *p.others[other])
 	}
 	return o
 }

@@ -31,10 +31,14 @@ type Bridge struct {
 	DatapathType string            `ovsdb:"datapath_type"`
 	ExternalIDs  map[string]string `ovsdb:"external_ids"`
 	FailMode     *BridgeFailMode   `ovsdb:"fail_mode" validate:"omitempty,oneof='standalone' 'secure'"`
+	IPFIX        *string           `ovsdb:"ipfix"`
+	Mirrors      []string          `ovsdb:"mirrors"`
 	Name         string            `ovsdb:"name"`
+	Netflow      *string           `ovsdb:"netflow"`
 	OtherConfig  map[string]string `ovsdb:"other_config"`
 	Ports        []string          `ovsdb:"ports"`
 	Protocols    []BridgeProtocols `ovsdb:"protocols" validate:"dive,oneof='OpenFlow10' 'OpenFlow11' 'OpenFlow12' 'OpenFlow13' 'OpenFlow14' 'OpenFlow15'"`
+	Sflow        *string           `ovsdb:"sflow"`
 }
 
 func (a *Bridge) GetUUID() string {
@@ -147,8 +151,80 @@ func equalBridgeFailMode(a, b *BridgeFailMode) bool {
 	return *a == *b
 }
 
+func (a *Bridge) GetIPFIX() *string {
+	return a.IPFIX
+}
+
+func copyBridgeIPFIX(a *string) *string {
+	if a == nil {
+		return nil
+	}
+	b := *a
+	return &b
+}
+
+func equalBridgeIPFIX(a, b *string) bool {
+	if (a == nil) != (b == nil) {
+		return false
+	}
+	if a == b {
+		return true
+	}
+	return *a == *b
+}
+
+func (a *Bridge) GetMirrors() []string {
+	return a.Mirrors
+}
+
+func copyBridgeMirrors(a []string) []string {
+	if a == nil {
+		return nil
+	}
+	b := make([]string, len(a))
+	copy(b, a)
+	return b
+}
+
+func equalBridgeMirrors(a, b []string) bool {
+	if (a == nil) != (b == nil) {
+		return false
+	}
+	if len(a) != len(b) {
+		return false
+	}
+	for i, v := range a {
+		if b[i] != v {
+			return false
+		}
+	}
+	return true
+}
+
 func (a *Bridge) GetName() string {
 	return a.Name
+}
+
+func (a *Bridge) GetNetflow() *string {
+	return a.Netflow
+}
+
+func copyBridgeNetflow(a *string) *string {
+	if a == nil {
+		return nil
+	}
+	b := *a
+	return &b
+}
+
+func equalBridgeNetflow(a, b *string) bool {
+	if (a == nil) != (b == nil) {
+		return false
+	}
+	if a == b {
+		return true
+	}
+	return *a == *b
 }
 
 func (a *Bridge) GetOtherConfig() map[string]string {
@@ -237,15 +313,41 @@ func equalBridgeProtocols(a, b []BridgeProtocols) bool {
 	return true
 }
 
+func (a *Bridge) GetSflow() *string {
+	return a.Sflow
+}
+
+func copyBridgeSflow(a *string) *string {
+	if a == nil {
+		return nil
+	}
+	b := *a
+	return &b
+}
+
+func equalBridgeSflow(a, b *string) bool {
+	if (a == nil) != (b == nil) {
+		return false
+	}
+	if a == b {
+		return true
+	}
+	return *a == *b
+}
+
 func (a *Bridge) DeepCopyInto(b *Bridge) {
 	*b = *a
 	b.Controller = copyBridgeController(a.Controller)
 	b.DatapathID = copyBridgeDatapathID(a.DatapathID)
 	b.ExternalIDs = copyBridgeExternalIDs(a.ExternalIDs)
 	b.FailMode = copyBridgeFailMode(a.FailMode)
+	b.IPFIX = copyBridgeIPFIX(a.IPFIX)
+	b.Mirrors = copyBridgeMirrors(a.Mirrors)
+	b.Netflow = copyBridgeNetflow(a.Netflow)
 	b.OtherConfig = copyBridgeOtherConfig(a.OtherConfig)
 	b.Ports = copyBridgePorts(a.Ports)
 	b.Protocols = copyBridgeProtocols(a.Protocols)
+	b.Sflow = copyBridgeSflow(a.Sflow)
 }
 
 func (a *Bridge) DeepCopy() *Bridge {
@@ -270,10 +372,14 @@ func (a *Bridge) Equals(b *Bridge) bool {
 		a.DatapathType == b.DatapathType &&
 		equalBridgeExternalIDs(a.ExternalIDs, b.ExternalIDs) &&
 		equalBridgeFailMode(a.FailMode, b.FailMode) &&
+		equalBridgeIPFIX(a.IPFIX, b.IPFIX) &&
+		equalBridgeMirrors(a.Mirrors, b.Mirrors) &&
 		a.Name == b.Name &&
+		equalBridgeNetflow(a.Netflow, b.Netflow) &&
 		equalBridgeOtherConfig(a.OtherConfig, b.OtherConfig) &&
 		equalBridgePorts(a.Ports, b.Ports) &&
-		equalBridgeProtocols(a.Protocols, b.Protocols)
+		equalBridgeProtocols(a.Protocols, b.Protocols) &&
+		equalBridgeSflow(a.Sflow, b.Sflow)
 }
 
 func (a *Bridge) EqualsModel(b model.Model) bool {

@@ -15,9 +15,13 @@ func FullDatabaseModel() (model.ClientDBModel, error) {
 	return model.NewClientDBModel("Open_vSwitch", map[string]model.Model{
 		"Bridge":       &Bridge{},
 		"Controller":   &Controller{},
+		"IPFIX":        &IPFIX{},
 		"Interface":    &Interface{},
+		"Mirror":       &Mirror{},
+		"NetFlow":      &NetFlow{},
 		"Open_vSwitch": &OpenvSwitch{},
 		"Port":         &Port{},
+		"sFlow":        &SFlow{},
 	})
 }
 
@@ -78,9 +82,39 @@ var schema = `{
             "max": 1
           }
         },
+        "ipfix": {
+          "type": {
+            "key": {
+              "type": "uuid",
+              "refTable": "IPFIX"
+            },
+            "min": 0,
+            "max": 1
+          }
+        },
+        "mirrors": {
+          "type": {
+            "key": {
+              "type": "uuid",
+              "refTable": "Mirror"
+            },
+            "min": 0,
+            "max": "unlimited"
+          }
+        },
         "name": {
           "type": "string",
           "mutable": false
+        },
+        "netflow": {
+          "type": {
+            "key": {
+              "type": "uuid",
+              "refTable": "NetFlow"
+            },
+            "min": 0,
+            "max": 1
+          }
         },
         "other_config": {
           "type": {
@@ -123,6 +157,16 @@ var schema = `{
             "min": 0,
             "max": "unlimited"
           }
+        },
+        "sflow": {
+          "type": {
+            "key": {
+              "type": "uuid",
+              "refTable": "sFlow"
+            },
+            "min": 0,
+            "max": 1
+          }
         }
       },
       "indexes": [
@@ -157,6 +201,98 @@ var schema = `{
         },
         "target": {
           "type": "string"
+        }
+      }
+    },
+    "IPFIX": {
+      "columns": {
+        "cache_active_timeout": {
+          "type": {
+            "key": {
+              "type": "integer",
+              "minInteger": 0,
+              "maxInteger": 4200
+            },
+            "min": 0,
+            "max": 1
+          }
+        },
+        "cache_max_flows": {
+          "type": {
+            "key": {
+              "type": "integer",
+              "minInteger": 0,
+              "maxInteger": 4294967295
+            },
+            "min": 0,
+            "max": 1
+          }
+        },
+        "external_ids": {
+          "type": {
+            "key": {
+              "type": "string"
+            },
+            "value": {
+              "type": "string"
+            },
+            "min": 0,
+            "max": "unlimited"
+          }
+        },
+        "obs_domain_id": {
+          "type": {
+            "key": {
+              "type": "integer",
+              "minInteger": 0,
+              "maxInteger": 4294967295
+            },
+            "min": 0,
+            "max": 1
+          }
+        },
+        "obs_point_id": {
+          "type": {
+            "key": {
+              "type": "integer",
+              "minInteger": 0,
+              "maxInteger": 4294967295
+            },
+            "min": 0,
+            "max": 1
+          }
+        },
+        "other_config": {
+          "type": {
+            "key": {
+              "type": "string"
+            },
+            "value": {
+              "type": "string"
+            },
+            "min": 0,
+            "max": "unlimited"
+          }
+        },
+        "sampling": {
+          "type": {
+            "key": {
+              "type": "integer",
+              "minInteger": 1,
+              "maxInteger": 4294967295
+            },
+            "min": 0,
+            "max": 1
+          }
+        },
+        "targets": {
+          "type": {
+            "key": {
+              "type": "string"
+            },
+            "min": 0,
+            "max": "unlimited"
+          }
         }
       }
     },
@@ -271,6 +407,152 @@ var schema = `{
           "name"
         ]
       ]
+    },
+    "Mirror": {
+      "columns": {
+        "external_ids": {
+          "type": {
+            "key": {
+              "type": "string"
+            },
+            "value": {
+              "type": "string"
+            },
+            "min": 0,
+            "max": "unlimited"
+          }
+        },
+        "name": {
+          "type": "string"
+        },
+        "output_port": {
+          "type": {
+            "key": {
+              "type": "uuid",
+              "refTable": "Port",
+              "refType": "weak"
+            },
+            "min": 0,
+            "max": 1
+          }
+        },
+        "output_vlan": {
+          "type": {
+            "key": {
+              "type": "integer",
+              "minInteger": 1,
+              "maxInteger": 4095
+            },
+            "min": 0,
+            "max": 1
+          }
+        },
+        "select_all": {
+          "type": "boolean"
+        },
+        "select_dst_port": {
+          "type": {
+            "key": {
+              "type": "uuid",
+              "refTable": "Port",
+              "refType": "weak"
+            },
+            "min": 0,
+            "max": "unlimited"
+          }
+        },
+        "select_src_port": {
+          "type": {
+            "key": {
+              "type": "uuid",
+              "refTable": "Port",
+              "refType": "weak"
+            },
+            "min": 0,
+            "max": "unlimited"
+          }
+        },
+        "select_vlan": {
+          "type": {
+            "key": {
+              "type": "integer",
+              "minInteger": 0,
+              "maxInteger": 4095
+            },
+            "min": 0,
+            "max": 4096
+          }
+        },
+        "snaplen": {
+          "type": {
+            "key": {
+              "type": "integer",
+              "minInteger": 14,
+              "maxInteger": 65535
+            },
+            "min": 0,
+            "max": 1
+          }
+        }
+      }
+    },
+    "NetFlow": {
+      "columns": {
+        "active_timeout": {
+          "type": {
+            "key": {
+              "type": "integer",
+              "minInteger": -1
+            }
+          }
+        },
+        "add_id_to_interface": {
+          "type": "boolean"
+        },
+        "engine_id": {
+          "type": {
+            "key": {
+              "type": "integer",
+              "minInteger": 0,
+              "maxInteger": 255
+            },
+            "min": 0,
+            "max": 1
+          }
+        },
+        "engine_type": {
+          "type": {
+            "key": {
+              "type": "integer",
+              "minInteger": 0,
+              "maxInteger": 255
+            },
+            "min": 0,
+            "max": 1
+          }
+        },
+        "external_ids": {
+          "type": {
+            "key": {
+              "type": "string"
+            },
+            "value": {
+              "type": "string"
+            },
+            "min": 0,
+            "max": "unlimited"
+          }
+        },
+        "targets": {
+          "type": {
+            "key": {
+              "type": "string"
+            },
+            "min": 1,
+            "max": "unlimited"
+          }
+        }
+      }
     },
     "Open_vSwitch": {
       "columns": {
@@ -428,6 +710,67 @@ var schema = `{
           "name"
         ]
       ]
+    },
+    "sFlow": {
+      "columns": {
+        "agent": {
+          "type": {
+            "key": {
+              "type": "string"
+            },
+            "min": 0,
+            "max": 1
+          }
+        },
+        "external_ids": {
+          "type": {
+            "key": {
+              "type": "string"
+            },
+            "value": {
+              "type": "string"
+            },
+            "min": 0,
+            "max": "unlimited"
+          }
+        },
+        "header": {
+          "type": {
+            "key": {
+              "type": "integer"
+            },
+            "min": 0,
+            "max": 1
+          }
+        },
+        "polling": {
+          "type": {
+            "key": {
+              "type": "integer"
+            },
+            "min": 0,
+            "max": 1
+          }
+        },
+        "sampling": {
+          "type": {
+            "key": {
+              "type": "integer"
+            },
+            "min": 0,
+            "max": 1
+          }
+        },
+        "targets": {
+          "type": {
+            "key": {
+              "type": "string"
+            },
+            "min": 1,
+            "max": "unlimited"
+          }
+        }
+      }
     }
   }
 }`
