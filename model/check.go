@@ -109,12 +109,17 @@ func Validate(s HostState, by Others, host string, caps Capabilities) error {
 	})
 	c.duplicates(&s, by, &union)
 	c.memberships(&s, &union)
-	c.tunnels(&s, by, &union)
+	full, fullUnion, fullBy := s.withCollectors(), union.withCollectors(), Others{}
+	for source, o := range by {
+		fullBy[source] = o.withCollectors()
+	}
+	c.tunnels(&full, fullBy, &fullUnion)
 	c.ownAddresses(&s, &union)
 	c.underlays(&s, &union)
-	c.oneOfASlot(&s, &union)
+	c.oneOfASlot(&full, &fullUnion)
 	c.layer3Bridges(&s, &union)
 	c.patches(&s, &union)
+	c.mirrors(&s, &union)
 	c.danglers(by)
 	if len(c.errs) == 0 {
 		return nil

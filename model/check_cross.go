@@ -55,6 +55,16 @@ func identities(o Object) []string {
 		ids = append(ids, "device name\x00"+o.Name)
 	case Tunnel:
 		ids = append(ids, "device name\x00"+o.Name)
+	case Sampler:
+		if o.Format != 0 {
+			ids = append(ids, o.identity())
+		}
+	case Mirror:
+		if o.Collector.Set {
+			ids = append(ids, "device name\x00"+o.Name)
+		} else if o.Device != "" {
+			ids = append(ids, "device name\x00"+o.Device)
+		}
 	case Vtep:
 		if o.Addr.IsValid() { // in another namespace or VRF it is another
 			ids = append(ids, fmt.Sprintf("address\x00%s %s %s", o.Addr, o.VRF, o.Netns))

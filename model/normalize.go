@@ -24,11 +24,13 @@ func Normalize(s, others HostState) HostState {
 		return p
 	})
 	s.Tunnels = mapList(s.Tunnels, normalTunnel)
+	s.Mirrors = mapList(s.Mirrors, func(m Mirror) Mirror { return normalMirror(m, overlay) })
+	s.Samplers = mapList(s.Samplers, func(o Sampler) Sampler { return normalSampler(o, overlay) })
 	return s
 }
 
 // Union joins normalised states, sorts their lists, and adds the overlay bridge
-// when a segment or port refers to the default one and none is stated.
+// when a segment, port, mirror or sampler refers to the default one and none is stated.
 func Union(states ...HostState) HostState {
 	var u HostState
 	for i, s := range states {
@@ -39,13 +41,16 @@ func Union(states ...HostState) HostState {
 		u = u.Merge(s)
 	}
 	onDefault := slices.ContainsFunc(u.Segments, func(g Segment) bool { return g.Bridge == DefaultOverlayBridge }) ||
-		slices.ContainsFunc(u.Ports, func(p Port) bool { return p.Bridge == DefaultOverlayBridge })
+		slices.ContainsFunc(u.Ports, func(p Port) bool { return p.Bridge == DefaultOverlayBridge }) ||
+		slices.ContainsFunc(u.Mirrors, func(m Mirror) bool { return m.Bridge == DefaultOverlayBridge }) ||
+		slices.ContainsFunc(u.Samplers, func(o Sampler) bool { return o.Bridge == DefaultOverlayBridge })
 	if onDefault && !slices.ContainsFunc(u.Bridges, func(b Bridge) bool { return b.Name == DefaultOverlayBridge }) {
 		u.Bridges = append(u.Bridges, normalBridge(Bridge{Name: DefaultOverlayBridge, Forwarding: ForwardOverlay, Implied: true}))
 	}
 	u.Bridges, u.Vteps, u.Peers = sorted(u.Bridges), sorted(u.Vteps), sorted(u.Peers)
 	u.Segments, u.Ports = sorted(u.Segments), sorted(u.Ports)
-	u.Fdb, u.Tunnels = sorted(u.Fdb), sorted(u.Tunnels)
+	u.Fdb, u.Tunnels, u.Mirrors = sorted(u.Fdb), sorted(u.Tunnels), sorted(u.Mirrors)
+	u.Samplers = sorted(u.Samplers)
 	return u
 }
 

@@ -57,6 +57,15 @@ type OVSHost struct {
 	SystemDatapath bool // the kernel datapath answers
 	Bridges        map[string]OVSBridge
 	Ports          map[string]OVSPort
+	Attached       map[string]OVSAttached // by an id of the database's
+}
+
+// OVSAttached is a row that a bridge refers to and that goes with it: a mirror.
+type OVSAttached struct {
+	Table       string // as ovs-vswitchd.conf.db(5) names it
+	Bridge      string
+	Fields      map[string]string // columns as text, sets in order and with commas, ports by name
+	ExternalIDs map[string]string
 }
 
 // Marks in external_ids by which greave knows what it made.

@@ -90,7 +90,7 @@ type slotUser struct {
 // encapsulations, so that it does not change with what a pass does.
 func slots(users []slotUser) (first map[string]slotUser, late map[Ref]slotUser) {
 	rank := func(u slotUser) int {
-		if u.ref.Kind == KindTunnel {
+		if u.ref.Kind == KindTunnel || u.ref.Kind == KindMirror {
 			return 1
 		}
 		return 0
@@ -158,6 +158,9 @@ func (c *checker) oneOfASlot(s, union *HostState) {
 				if t.Ref() == ref {
 					e = t.Encap
 				}
+			}
+			if _, kind := paths[ref]; kind && ref.Kind == KindMirror {
+				at += ".output.collector"
 			}
 			c.add(at+".encap", e.String(), ReasonConflict, slotMessage(e, late[ref]), slotRemedy)
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/greave-sdn/greave/model/modeltest"
 )
 
-var cmpOptions = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})}
+var cmpOptions = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, netip.AddrPort{})}
 
 func TestNormalizeProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

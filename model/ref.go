@@ -19,11 +19,13 @@ const (
 	KindPort    Kind = 5
 	KindFdb     Kind = 6
 	KindTunnel  Kind = 7
+	KindMirror  Kind = 8
+	KindSampler Kind = 9
 )
 
 var kindNames = map[Kind]string{
 	KindBridge: "bridge", KindVtep: "vtep", KindPeer: "peer", KindSegment: "segment",
-	KindPort: "port", KindFdb: "fdb", KindTunnel: "tunnel",
+	KindPort: "port", KindFdb: "fdb", KindTunnel: "tunnel", KindMirror: "mirror", KindSampler: "sampler",
 }
 
 func (k Kind) String() string {
@@ -46,7 +48,7 @@ func ParseKind(s string) (Kind, bool) {
 
 // Kinds lists all kinds in order.
 func Kinds() []Kind {
-	return []Kind{KindBridge, KindVtep, KindPeer, KindSegment, KindPort, KindFdb, KindTunnel}
+	return []Kind{KindBridge, KindVtep, KindPeer, KindSegment, KindPort, KindFdb, KindTunnel, KindMirror, KindSampler}
 }
 
 // Ref names one object of the desired state. The name of an FDB entry is

@@ -73,7 +73,9 @@ type Resolved struct {
 	Segments []ResolvedSegment
 	Ports    []ResolvedPort
 	Fdb      []ResolvedFdb
-	Tunnels  []ResolvedTunnel
+	Tunnels  []ResolvedTunnel // those of mirrors among them
+	Mirrors  []ResolvedMirror
+	Samplers []Sampler
 	Vteps    []Vtep
 	Blocked  map[Ref]Notice
 	Warnings map[Ref]Notice     // built all the same, but something is wrong
@@ -96,6 +98,8 @@ func (r Resolved) For(b Backend) Resolved {
 	out.Ports = keep(r.Ports, func(o ResolvedPort) bool { return r.On[o.Ref()] == b })
 	out.Fdb = keep(r.Fdb, func(o ResolvedFdb) bool { return r.On[o.Ref()] == b })
 	out.Tunnels = keep(r.Tunnels, func(o ResolvedTunnel) bool { return r.On[o.Ref()] == b })
+	out.Mirrors = keep(r.Mirrors, func(o ResolvedMirror) bool { return r.On[o.Ref()] == b })
+	out.Samplers = keep(r.Samplers, func(o Sampler) bool { return r.On[o.Ref()] == b })
 	out.Hops = map[Hop][]ResolvedPath{}
 	use := func(h Hop) {
 		if paths, ok := r.Hops[h]; ok {
@@ -188,6 +192,7 @@ func Resolve(s HostState, f Facts) Resolved {
 			r.Tables[d.Name] = uint32(d.Table)
 		}
 	}
+	s = s.withCollectors()
 	r.place(s, f)
 	datapaths := r.bridges(s, f)
 	r.Orphans = orphans(f)
@@ -196,6 +201,8 @@ func Resolve(s HostState, f Facts) Resolved {
 	r.mtuOfSegments()
 	r.tunnels(s, f)
 	r.stolen(f)
+	r.mirrors(s, f)
+	r.samplers(s, f)
 	r.underlay(s, f)
 	return r
 }

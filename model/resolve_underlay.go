@@ -46,6 +46,14 @@ func (r *Resolved) place(s HostState, f Facts) {
 		use(peers, t.Peer, on)
 		use(vteps, t.Vtep, on)
 	}
+	for _, o := range s.Samplers {
+		on, why := f.Choice.on(o.Bridge, bridges)
+		put(o.Ref(), on, why)
+	}
+	for _, m := range s.Mirrors {
+		on, why := f.Choice.on(m.Bridge, bridges)
+		put(m.Ref(), on, why)
+	}
 	auto, why := f.Choice.Bridge(Bridge{})
 	for _, p := range s.Peers {
 		on, used := peers[p.Name]
@@ -120,6 +128,11 @@ func Asks(s HostState, c Choice) []WayAsk {
 	for _, t := range s.Tunnels {
 		if on, _ := c.Tunnel(t, bridges, segments); on == BackendKernel {
 			add(t.ask(vteps, peers))
+		}
+	}
+	for _, m := range s.Mirrors { // their copies must not be copied again
+		if _, remote := m.Collector.V.Ends(vteps, peers); m.Collector.Set {
+			add(WayAsk{Remote: remote})
 		}
 	}
 	for _, p := range s.Peers {

@@ -19,6 +19,8 @@ type HostState struct {
 	Ports            []Port
 	Fdb              []FdbEntry
 	Tunnels          []Tunnel
+	Mirrors          []Mirror
+	Samplers         []Sampler
 }
 
 // Object is one member of a HostState's lists.
@@ -36,6 +38,8 @@ func (s *HostState) Each(f func(path string, o Object)) {
 	each(s.Ports, "ports", f)
 	each(s.Fdb, "fdb", f)
 	each(s.Tunnels, "tunnels", f)
+	each(s.Mirrors, "mirrors", f)
+	each(s.Samplers, "samplers", f)
 }
 
 func each[T Object](list []T, field string, f func(string, Object)) {
@@ -81,6 +85,8 @@ func (s HostState) Merge(o HostState) HostState {
 	s.Ports = mergeList(s.Ports, o.Ports)
 	s.Fdb = mergeList(s.Fdb, o.Fdb)
 	s.Tunnels = mergeList(s.Tunnels, o.Tunnels)
+	s.Mirrors = mergeList(s.Mirrors, o.Mirrors)
+	s.Samplers = mergeList(s.Samplers, o.Samplers)
 	return s
 }
 

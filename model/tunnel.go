@@ -107,6 +107,8 @@ type Tunnel struct {
 	VRF        string // VRF device that the tunnel's own traffic is routed in
 	Netns      string // name under /run/netns of the namespace the device is in; empty: greaved's own
 	Adopt      bool
+
+	OfMirror bool // the tunnel of the mirror of that name, to its collector
 }
 
 // UDPEncap puts UDP around GRE.
@@ -159,7 +161,12 @@ type Neighbour struct {
 }
 
 // Ref implements Object.
-func (t Tunnel) Ref() Ref { return Ref{KindTunnel, t.Name} }
+func (t Tunnel) Ref() Ref {
+	if t.OfMirror {
+		return Ref{KindMirror, t.Name}
+	}
+	return Ref{KindTunnel, t.Name}
+}
 
 func (t Tunnel) check(c *checker, path string) {
 	c.createdName(path+".name", t.Name)

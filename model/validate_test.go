@@ -307,7 +307,7 @@ func TestBaseIsValid(t *testing.T) {
 // testdata/refusals.txtar.
 func TestRefusals(t *testing.T) {
 	var files []txtar.File
-	for _, r := range slices.Concat(swallowed, conflicts, between, unguarded, notOnOVS, kernelRefusals()) {
+	for _, r := range slices.Concat(swallowed, conflicts, between, unguarded, notOnOVS, mirrorRefusals, samplerRefusals, kernelRefusals()) {
 		t.Run(r.name, func(t *testing.T) {
 			s := base()
 			if r.edit != nil {

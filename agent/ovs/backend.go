@@ -61,6 +61,7 @@ type Backend struct {
 	moving  bool // the last pass had guests that move, or learned flows of such
 	left    left
 	host    atomic.Pointer[seenHost]
+	doubted map[string]bool // bridges whose datapath may know mirrors as they were; nil: not looked at yet
 	changes chan struct{}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/greave-sdn/greave/model"
 	"github.com/greave-sdn/greave/openflow"
 	"github.com/greave-sdn/greave/openflow/ofctl"
+	"github.com/greave-sdn/greave/ovsdb"
 )
 
 // Inspection is the host as people ask for it: rows, flows with their counters,
@@ -17,13 +18,20 @@ type Inspection struct {
 	Facts  model.Facts
 	Images map[string]openflow.Image
 	Ports  map[string]ofctl.PortCounters // by OVS port
+	Copies map[string]Copies             // by id of the mirror
 	Socket string
 }
 
+// Copies is what a mirror has made, as the switch wrote it last: up to 5 s ago.
+type Copies struct{ Packets, Bytes uint64 }
+
 // Inspect reads the host for people. It shares nothing with the loop.
 func (b *Backend) Inspect(ctx context.Context) (Inspection, error) {
-	in := Inspection{Images: map[string]openflow.Image{}, Ports: map[string]ofctl.PortCounters{}}
+	in := Inspection{Images: map[string]openflow.Image{}, Ports: map[string]ofctl.PortCounters{}, Copies: map[string]Copies{}}
 	if err := b.Facts(ctx, &in.Facts); err != nil {
+		return in, err
+	}
+	if err := b.inspectMirrors(ctx, in); err != nil {
 		return in, err
 	}
 	var silent error
@@ -43,6 +51,21 @@ func (b *Backend) Inspect(ctx context.Context) (Inspection, error) {
 		return in, silent
 	}
 	return in, nil
+}
+
+func (b *Backend) inspectMirrors(ctx context.Context, in Inspection) error {
+	if len(in.Facts.OVS.Attached) == 0 {
+		return nil
+	}
+	rows, err := b.cfg.Session.Select(ctx, ovsdb.MirrorTable, []string{"_uuid", "statistics"})
+	if err != nil {
+		return fmt.Errorf("read statistics of mirrors: %w", err)
+	}
+	for _, r := range rows {
+		c := r.Counters("statistics")
+		in.Copies[r.Text("_uuid")] = Copies{c["tx_packets"], c["tx_bytes"]}
+	}
+	return nil
 }
 
 func (b *Backend) inspectBridge(ctx context.Context, name string, in Inspection) error {

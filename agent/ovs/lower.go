@@ -12,9 +12,11 @@ import (
 )
 
 // lower puts one operation on rows into a transaction.
-func (p *pass) lower(t *ovsdb.Txn, o plan.Op) {
+func (p *pass) lower(t *ovsdb.Txn, o plan.Op) error {
 	tag := o.Object.Mark()
 	switch {
+	case o.Attached != nil:
+		return p.lowerAttached(t, tag, o)
 	case o.Bridge != nil && o.Verb == plan.Create:
 		p.insertBridge(t, tag, *o.Bridge)
 	case o.Bridge != nil && o.Verb == plan.Update:
@@ -38,6 +40,7 @@ func (p *pass) lower(t *ovsdb.Txn, o plan.Op) {
 	case o.Port != nil && o.Verb == plan.Unmark:
 		p.writeMark(t, tag, o.Port.Name, ovsdb.MapChange{Delete: []string{markOf(o)}})
 	}
+	return nil
 }
 
 // markOf is the key that an operation writes or takes away.

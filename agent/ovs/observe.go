@@ -21,6 +21,7 @@ func hostOf(s ovsdb.Snapshot, kernel bool) model.OVSHost {
 		SystemDatapath: kernel && slices.Contains(s.Switch.DatapathTypes, "system"),
 		Bridges:        make(map[string]model.OVSBridge, len(s.Bridges)),
 		Ports:          make(map[string]model.OVSPort, len(s.Ports)),
+		Attached:       attachedOf(s),
 	}
 	for _, b := range s.Bridges {
 		h.Bridges[b.Name] = bridgeOf(b, s)

@@ -54,6 +54,10 @@ func (p *pass) run(ctx context.Context) error {
 	}
 	p.findWiped(ctx, false)
 	p.findOrphans()
+	p.doubt(nil)
+	if err := p.touch(ctx); err != nil {
+		return err
+	}
 	first, err := p.diff(true)
 	if err != nil {
 		return err
@@ -257,6 +261,7 @@ func (p *pass) rows(ctx context.Context, stage plan.Stage) error {
 	if len(ops) == 0 {
 		return nil
 	}
+	p.doubt(mirrored(ops))
 	next, err := p.transact(ctx, ops)
 	if err != nil {
 		return err
@@ -272,6 +277,9 @@ func (p *pass) rows(ctx context.Context, stage plan.Stage) error {
 		}
 		crash.At("rows-taken-up")
 	}
+	if err := p.touch(ctx); err != nil {
+		return err
+	}
 	return p.observe(ctx)
 }
 
@@ -285,7 +293,9 @@ func (p *pass) transact(ctx context.Context, ops []plan.Op) (int, error) {
 		t := ovsdb.NewTxn("pass")
 		mine := only(ops, objects)
 		for _, o := range mine {
-			p.lower(t, o)
+			if err := p.lower(t, o); err != nil {
+				return err
+			}
 		}
 		if t.Empty() {
 			return nil

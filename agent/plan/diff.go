@@ -47,6 +47,7 @@ func Diff(in Input, b *openflow.Bindings) (Plan, error) {
 	ports := d.takePorts(wantPorts(in.Want, b, in.Owner), bridges)
 	d.bridges(bridges)
 	d.ports(ports)
+	d.attached(ports, bridges)
 	if err := d.flows(ports, bridges); err != nil {
 		return Plan{}, err
 	}
@@ -64,7 +65,9 @@ type differ struct {
 	plan  Plan
 	b     *openflow.Bindings
 	wipes map[string]bool // bridges whose flows an operation wipes
-	swept map[string]bool // ports that a sweep takes
+
+	unwanted map[attachedKey][]string // rows of greave that bridges refer to
+	swept    map[string]bool          // ports that a sweep takes
 }
 
 func (d *differ) owns(ids map[string]string) bool { return ids[model.MarkOwner] == d.Owner.Name }
@@ -319,6 +322,7 @@ func (d *differ) removals(bridges map[string]WantBridge, ports map[string]WantPo
 		gone[name] = true
 		d.op(Op{Verb: Delete, Stage: StageRemove, Object: ref, Target: "bridge " + name, Disruption: Disruptive, Bridge: &WantBridge{Bridge: model.Bridge{Name: name}}})
 	}
+	d.detach(gone)
 	for _, name := range slices.Sorted(maps.Keys(d.Have.Ports)) {
 		have := d.Have.Ports[name]
 		_, keep := ports[name]

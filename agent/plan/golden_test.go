@@ -33,6 +33,13 @@ func tunnels() model.HostState {
 	}
 }
 
+// mirrored is tunnels with a mirror.
+func mirrored() model.HostState {
+	s := tunnels()
+	s.Mirrors = []model.Mirror{{Name: "m", Bridge: "br0", All: true, Device: "tap-t"}}
+	return s
+}
+
 // overlay is a segment with a peer, a device and a guest's port.
 func overlay() model.HostState {
 	red := []model.Attachment{{Segment: "red"}}
@@ -110,6 +117,24 @@ var scenes = []scene{
 	{name: "to ERSPAN and to its other version", was: tunnels(), want: func(s *model.HostState) {
 		s.Tunnels[0].Encap, s.Tunnels[0].ERSPAN.Index = model.EncapERSPAN, 1<<20-1
 		s.Tunnels = append(s.Tunnels, model.Tunnel{Name: "mon", Bridge: "br0", Encap: model.EncapERSPAN, Remote: addr("2001:db8::7"), KeyIn: model.Some[uint64](8), KeyOut: model.Some[uint64](8), ERSPAN: model.ERSPAN{Version: 2, Egress: true, HardwareID: 63}})
+	}},
+	{name: "mirrors", was: tunnels(), want: func(s *model.HostState) {
+		s.Mirrors = []model.Mirror{
+			{Name: "span", Bridge: "br0", Ports: []model.MirrorPort{{Tunnel: "gre-7"}}, VLANs: []uint32{30, 7}, Device: "tap-t", Snaplen: 64},
+			{Name: "far", Bridge: "br0", All: true, Collector: model.Some(model.Tunnel{Encap: model.EncapVXLAN, Remote: addr("192.0.2.9"), KeyOut: model.Some[uint64](9)})},
+		}
+	}},
+	{name: "mirror of a bridge that is kept", was: mirrored(), hand: func(h *host) {
+		h.ovs.Ports["theirs"] = model.OVSPort{Name: "theirs", Bridge: "br0", Ofport: 9}
+	}, want: func(s *model.HostState) { *s = model.HostState{} }},
+	{name: "mirror of a bridge that goes", was: mirrored(), want: func(s *model.HostState) { *s = model.HostState{} }},
+	{name: "samplers", was: tunnels(), want: func(s *model.HostState) {
+		to := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.9:6343"), netip.MustParseAddrPort("[2001:db8::9]:6343")}
+		s.Samplers = []model.Sampler{
+			{Name: "s", Bridge: "br0", Format: model.FormatSFlow, Targets: to, Sampling: model.Some[uint32](100), Agent: "eth0"},
+			{Name: "i", Bridge: "br0", Format: model.FormatIPFIX, Targets: to[:1], Domain: model.Some[uint32](0)},
+			{Name: "n", Bridge: "br0", Format: model.FormatNetFlow, Targets: to[1:]},
+		}
 	}},
 	{name: "change key", was: tunnels(), want: tunnel(func(t *model.Tunnel) { t.KeyIn, t.KeyOut = model.Some[uint64](8), model.Some[uint64](9) })},
 	{name: "change remote and tag", was: tunnels(), want: tunnel(func(t *model.Tunnel) { t.Remote, t.VLAN.Tag = addr("192.0.2.8"), 30 })},

@@ -70,8 +70,8 @@ func (c Change) String() string {
 	return fmt.Sprintf("%s %s→%s", c.Field, c.Old, c.New)
 }
 
-// Op is one operation. Exactly one of Bridge and Port is set for operations on
-// rows of Open vSwitch, and Row for those on the kernel's; Install and Withdraw
+// Op is one operation. Exactly one of Bridge, Port and Attached is set for operations
+// on rows of Open vSwitch, and Row for those on the kernel's; Install and Withdraw
 // are carried out by the plan's bundles.
 type Op struct {
 	Verb       Verb
@@ -83,6 +83,7 @@ type Op struct {
 	Affects    []model.Ref // objects whose traffic it touches besides its own
 	Bridge     *WantBridge
 	Port       *WantPort
+	Attached   *WantAttached
 	Row        *rows.Row // as wanted; of a Delete as read
 }
 
@@ -186,10 +187,18 @@ func sortOps(ops []Op) {
 	})
 }
 
-// order puts bridges before their ports, and the other way round on removal.
+// order puts bridges before their ports, these before what refers to them, and the
+// other way round on removal.
 func (o Op) order() int {
-	if (o.Bridge != nil) == (o.Stage == StageRemove) {
-		return 1
+	rank := 1
+	switch {
+	case o.Bridge != nil:
+		rank = 0
+	case o.Attached != nil:
+		rank = 2
 	}
-	return 0
+	if o.Stage == StageRemove {
+		return -rank
+	}
+	return rank
 }

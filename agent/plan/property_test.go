@@ -166,11 +166,20 @@ func ordered(t *rapid.T, p plan.Plan) {
 			t.Fatalf("stages mixed:\n%s", p.Text())
 		}
 		at[o.Verb.String()+" "+o.Target] = i
-		if o.Disruption == 0 || o.Verb == 0 || o.Target == "" || (o.Bridge != nil && o.Port != nil) || (o.Stage == plan.StageFlows) != (o.Bridge == nil && o.Port == nil) {
+		rows := 0
+		for _, there := range []bool{o.Bridge != nil, o.Port != nil, o.Attached != nil} {
+			if there {
+				rows++
+			}
+		}
+		if o.Disruption == 0 || o.Verb == 0 || o.Target == "" || rows > 1 || (o.Stage == plan.StageFlows) != (rows == 0) {
 			t.Fatalf("half an operation: %+v", o)
 		}
 	}
 	for i, o := range p.Ops {
+		if o.Attached != nil && i > 0 && o.Stage == plan.StageRemove && p.Ops[i-1].Stage == o.Stage && p.Ops[i-1].Attached == nil {
+			t.Fatalf("what a mirror refers to goes before it:\n%s", p.Text())
+		}
 		if o.Port == nil {
 			continue
 		}

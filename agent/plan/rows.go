@@ -53,6 +53,7 @@ func wantPorts(r model.Resolved, b *openflow.Bindings, owner model.Owner) []Want
 	var out []WantPort
 	out = append(out, sharedTunnelPorts(r)...)
 	out = append(out, probePorts(r)...)
+	out = append(out, mirrorPorts(r)...)
 	for _, p := range r.Ports {
 		out = append(out, attachmentPorts(p)...)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/greave-sdn/greave/agent/plan"
 	"github.com/greave-sdn/greave/model"
@@ -26,7 +27,7 @@ type host struct {
 
 func newHost() *host {
 	return &host{
-		ovs:    model.OVSHost{Version: "3.1.0", Bridges: map[string]model.OVSBridge{}, Ports: map[string]model.OVSPort{}},
+		ovs:    model.OVSHost{Version: "3.1.0", Bridges: map[string]model.OVSBridge{}, Ports: map[string]model.OVSPort{}, Attached: map[string]model.OVSAttached{}},
 		images: map[string]openflow.Image{},
 		odd:    func() bool { return false },
 		owner:  model.NewOwner("host-a"),
@@ -96,13 +97,41 @@ func (h *host) commit(ops []plan.Op) {
 		}
 	}
 	for _, o := range ops {
-		if o.Bridge != nil {
+		switch {
+		case o.Bridge != nil:
 			h.bridge(o.Verb, *o.Bridge)
-		} else {
+		case o.Attached != nil:
+			h.attached(o.Verb, *o.Attached)
+		default:
 			h.port(o.Verb, *o.Port)
 		}
 	}
+	h.collect()
 	h.reconfigure()
+}
+
+func (h *host) attached(v plan.Verb, w plan.WantAttached) {
+	id := w.Row
+	switch v {
+	case plan.Delete:
+		delete(h.ovs.Attached, id)
+		return
+	case plan.Create:
+		id = fmt.Sprint(len(h.ovs.Attached), w.Object)
+	}
+	h.ovs.Attached[id] = model.OVSAttached{Table: w.Table, Bridge: w.Bridge, Fields: maps.Clone(w.Fields), ExternalIDs: merged(h.ovs.Attached[id].ExternalIDs, w.Marks)}
+}
+
+// collect drops what bridges refer to with them, and ports that are gone from what
+// refers to them.
+func (h *host) collect() {
+	maps.DeleteFunc(h.ovs.Attached, func(_ string, a model.OVSAttached) bool { return h.ovs.Bridges[a.Bridge].Name == "" })
+	for _, a := range h.ovs.Attached {
+		for _, column := range []string{"select_src_port", "select_dst_port", "output_port"} {
+			names := slices.DeleteFunc(strings.Split(a.Fields[column], ","), func(p string) bool { return h.ovs.Ports[p].Name == "" })
+			a.Fields[column] = strings.Join(names, ",")
+		}
+	}
 }
 
 func (h *host) bridge(v plan.Verb, w plan.WantBridge) {

@@ -87,6 +87,10 @@ func dependsOn(o model.Object) []model.Ref {
 		return []model.Ref{{Kind: model.KindSegment, Name: o.Segment}, {Kind: model.KindPeer, Name: o.Peer}}
 	case model.Tunnel:
 		return tunnelDeps(o)
+	case model.Sampler:
+		return tunnelDeps(model.Tunnel{Bridge: o.Bridge})
+	case model.Mirror:
+		return tunnelDeps(model.Tunnel{Bridge: o.Bridge, Vtep: o.Collector.V.Vtep, Peer: o.Collector.V.Peer})
 	}
 	return nil
 }

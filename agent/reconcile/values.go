@@ -30,6 +30,12 @@ type tunnelValue struct {
 	segment *segmentPart
 }
 
+// mirrorValue has the tunnel to the collector, where there is one.
+type mirrorValue struct {
+	model.ResolvedMirror
+	tunnel model.ResolvedTunnel
+}
+
 // segmentValue is that of a segment in the kernel.
 type segmentValue struct {
 	model.Segment
@@ -85,7 +91,15 @@ func valuesOf(d desired, r model.Resolved) map[model.Ref]any {
 	for _, p := range r.Ports {
 		out[p.Ref()] = v.port(p)
 	}
+	for _, m := range r.Mirrors {
+		out[m.Ref()] = mirrorValue{ResolvedMirror: m}
+	}
 	for _, t := range r.Tunnels {
+		if m, ok := out[t.Ref()].(mirrorValue); ok {
+			m.tunnel = t
+			out[t.Ref()] = m
+			continue
+		}
 		out[t.Ref()] = tunnelValue{t, v.tagged[t.Bridge], r.Tables[t.VRF], v.segments[t.Segment]}
 	}
 	return out

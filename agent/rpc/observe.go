@@ -153,6 +153,14 @@ func (v *view) fill(o *greavev1.Object, ref model.Ref) {
 		if p, ok := v.Facts.OVS.Ports[ref.Name]; ok {
 			o.Observed = &greavev1.Object_Tunnel{Tunnel: v.tunnel(p)}
 		}
+	case model.KindMirror:
+		if m := v.mirror(ref); m != nil {
+			o.Observed = &greavev1.Object_Mirror{Mirror: m}
+		}
+	case model.KindSampler:
+		if _, a, ok := v.attached(ref); ok {
+			o.Observed = &greavev1.Object_Sampler{Sampler: &greavev1.ObservedSampler{Bridge: a.Bridge, Table: a.Table, Columns: a.Fields, Owned: true}}
+		}
 	}
 }
 

@@ -110,6 +110,8 @@ var views = map[greavev1.ObjectKind]view{
 	greavev1.ObjectKind_OBJECT_KIND_PORT:    {"NAME STATE DEVICE TYPE BRIDGE OFPORT SEGMENTS MTU UP", portRow, portCounters},
 	greavev1.ObjectKind_OBJECT_KIND_FDB:     {"SEGMENT MAC STATE BEHIND IPS LEARNED IDLE", fdbRow, func(o *greavev1.Object) *greavev1.Counters { return o.GetFdb().GetCounters() }},
 	greavev1.ObjectKind_OBJECT_KIND_TUNNEL:  {"NAME STATE TYPE BRIDGE LOCAL REMOTE KEY MTU UP", tunnelRow, func(o *greavev1.Object) *greavev1.Counters { return o.GetTunnel().GetCounters() }},
+	greavev1.ObjectKind_OBJECT_KIND_MIRROR:  {"NAME STATE BRIDGE IN OUT VLANS OUTPUT COLLECTOR", mirrorRow, func(o *greavev1.Object) *greavev1.Counters { return o.GetMirror().GetCounters() }},
+	greavev1.ObjectKind_OBJECT_KIND_SAMPLER: {"NAME STATE BRIDGE FORMAT SAMPLING TARGETS", samplerRow, func(*greavev1.Object) *greavev1.Counters { return nil }},
 }
 
 func vtepRow(s *greavev1.ObjectStatus, o *greavev1.Object) []string {
@@ -165,6 +167,27 @@ func tunnelRow(s *greavev1.ObjectStatus, o *greavev1.Object) []string {
 	t := o.GetTunnel()
 	return []string{s.GetName(), word(s.GetState()), t.GetType(), t.GetBridge(), t.GetLocal(), t.GetRemote(), keyText(t),
 		number(cmp.Or(t.GetMtu(), t.GetPathMtu())), known(t != nil, yesNo(t.GetUp()))}
+}
+
+func mirrorRow(s *greavev1.ObjectStatus, o *greavev1.Object) []string {
+	m := o.GetMirror()
+	in, out, output := strings.Join(m.GetIn(), ","), strings.Join(m.GetOut(), ","), m.GetOutput()
+	if m.GetAll() {
+		in, out = "all", "all"
+	}
+	if m.GetOutputVlan() != 0 {
+		output = fmt.Sprintf("VLAN %d", m.GetOutputVlan())
+	}
+	var vlans []string
+	for _, v := range m.GetVlans() {
+		vlans = append(vlans, fmt.Sprint(v))
+	}
+	return []string{s.GetName(), word(s.GetState()), m.GetBridge(), in, out, strings.Join(vlans, ","), output, m.GetRemote()}
+}
+
+func samplerRow(s *greavev1.ObjectStatus, o *greavev1.Object) []string {
+	r := o.GetSampler()
+	return []string{s.GetName(), word(s.GetState()), r.GetBridge(), r.GetTable(), r.GetColumns()["sampling"], r.GetColumns()["targets"]}
 }
 
 // keyText is one key when both directions have the same.

@@ -6,7 +6,7 @@ import (
 	greavev1 "github.com/greave-sdn/greave/proto/greave/v1"
 )
 
-const kindChoices = "vtep, peer, segment, bridge, port, fdb or tunnel"
+const kindChoices = "vtep, peer, segment, bridge, port, fdb, tunnel, mirror or sampler"
 
 // kindWords are the names of kinds, for completion.
 func kindWords() []string {

@@ -82,7 +82,7 @@ func (a *app) validDocument(normalised *greavev1.HostState) error {
 	}
 	n := a.doc.state
 	objects := len(n.GetVteps()) + len(n.GetPeers()) + len(n.GetSegments()) + len(n.GetBridges()) +
-		len(n.GetPorts()) + len(n.GetFdb()) + len(n.GetTunnels())
+		len(n.GetPorts()) + len(n.GetFdb()) + len(n.GetTunnels()) + len(n.GetMirrors()) + len(n.GetSamplers())
 	a.printf("%s is valid: %s\n", a.doc.name, plural(objects, "object"))
 	return nil
 }

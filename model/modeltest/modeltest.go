@@ -24,6 +24,8 @@ func HostState() *rapid.Generator[model.HostState] {
 		g.attachments()
 		g.created()
 		g.tunnels()
+		g.mirrors()
+		g.samplers()
 		return g.s
 	})
 }
@@ -250,6 +252,11 @@ func Devices(s model.HostState) map[string]model.Device {
 			out[p.Device] = model.Device{Name: p.Device, MTU: 1500}
 		}
 	}
+	for _, m := range s.Mirrors {
+		if m.Device != "" {
+			out[m.Device] = model.Device{Name: m.Device, MTU: 1500}
+		}
+	}
 	return out
 }
 
@@ -286,6 +293,8 @@ func Shuffle(t *rapid.T, s model.HostState) model.HostState {
 	s.Ports = shuffle(t, s.Ports)
 	s.Fdb = shuffle(t, s.Fdb)
 	s.Tunnels = shuffle(t, s.Tunnels)
+	s.Mirrors = shuffle(t, s.Mirrors)
+	s.Samplers = shuffle(t, s.Samplers)
 	return s
 }
 
@@ -307,6 +316,8 @@ func Split(t *rapid.T, s model.HostState, n int) []model.HostState {
 	deal(s.Ports, func() *[]model.Port { return &pick().Ports })
 	deal(s.Fdb, func() *[]model.FdbEntry { return &pick().Fdb })
 	deal(s.Tunnels, func() *[]model.Tunnel { return &pick().Tunnels })
+	deal(s.Mirrors, func() *[]model.Mirror { return &pick().Mirrors })
+	deal(s.Samplers, func() *[]model.Sampler { return &pick().Samplers })
 	return out
 }
 

@@ -19,7 +19,7 @@ import (
 	"github.com/greave-sdn/greave/model/modeltest"
 )
 
-var sameState = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})}
+var sameState = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, netip.AddrPort{})}
 
 // doneAnyway are values that say what happens without them, and so leave no
 // trace in the model.
@@ -39,6 +39,7 @@ var samples = map[protoreflect.FullName][]string{
 	"greave.v1.Bridge.addresses": {"192.0.2.77/24"}, "greave.v1.Tunnel.addresses": {"192.0.2.77/24"},
 	"greave.v1.Suppression.excluded": {"192.0.2.64/26"}, "greave.v1.Route.destination": {"198.51.100.64/26"},
 	"greave.v1.Route.via": {"192.0.2.77"}, "greave.v1.Route.preferred_source": {"192.0.2.77"},
+	"greave.v1.Sampler.targets":   {"192.0.2.77:6343"},
 	"greave.v1.Neighbour.overlay": {"192.0.2.77"}, "greave.v1.Neighbour.underlay": {"192.0.2.77"},
 }
 

@@ -27,6 +27,8 @@ func FromWire(w *greavev1.HostState) (model.HostState, model.FieldErrors) {
 		Ports:    each("ports", w.GetPorts(), r.port),
 		Fdb:      each("fdb", w.GetFdb(), r.fdb),
 		Tunnels:  each("tunnels", w.GetTunnels(), r.tunnel),
+		Mirrors:  each("mirrors", w.GetMirrors(), r.mirror),
+		Samplers: each("samplers", w.GetSamplers(), r.sampler),
 	}
 	return s, r.errs
 }

@@ -192,6 +192,8 @@ func anyState() *rapid.Generator[model.HostState] {
 			tun.Segment, tun.Device, tun.VRF, tun.Netns = maybe.Draw(t, "segment"), maybe.Draw(t, "dev"), maybe.Draw(t, "vrf"), maybe.Draw(t, "netns")
 			kernelTunnel(t, &tun, addr)
 			s.Tunnels = append(s.Tunnels, tun)
+			s.Samplers = append(s.Samplers, anySampler(t, name.Draw(t, "sampler"), addr))
+			s.Mirrors = append(s.Mirrors, anyMirror(t, name.Draw(t, "mirror"), addr))
 		}
 		return s
 	})
@@ -216,6 +218,49 @@ func prefixOf(addr *rapid.Generator[netip.Addr]) *rapid.Generator[netip.Prefix] 
 		a := addr.Draw(t, "prefix")
 		return netip.PrefixFrom(a, rapid.IntRange(0, a.BitLen()).Draw(t, "bits"))
 	})
+}
+
+func anySampler(t *rapid.T, name string, addr *rapid.Generator[netip.Addr]) model.Sampler {
+	number := rapid.SampledFrom([]uint32{0, 1, 5000})
+	s := model.Sampler{Name: name, Bridge: "br0", Format: model.SampleFormat(rapid.IntRange(0, 3).Draw(t, "format"))}
+	for range rapid.IntRange(0, 2).Draw(t, "targets") {
+		s.Targets = append(s.Targets, netip.AddrPortFrom(addr.Draw(t, "target"), uint16(number.Draw(t, "port"))))
+	}
+	if s.Format == model.FormatSFlow || s.Format == model.FormatIPFIX {
+		s.Sampling = model.Some(number.Draw(t, "sampling"))
+	}
+	switch s.Format {
+	case model.FormatSFlow:
+		s.Header, s.Polling, s.Agent = number.Draw(t, "header"), number.Draw(t, "polling"), "eth1"
+	case model.FormatIPFIX:
+		s.Domain, s.CacheFlows, s.NoTunnel = model.Some(number.Draw(t, "domain")), model.Some(number.Draw(t, "flows")), rapid.Bool().Draw(t, "tunnel")
+	case model.FormatNetFlow:
+		s.ActiveTimeout = number.Draw(t, "timeout")
+	}
+	return s
+}
+
+func anyMirror(t *rapid.T, name string, addr *rapid.Generator[netip.Addr]) model.Mirror {
+	number := rapid.SampledFrom([]uint32{0, 1, 5000})
+	m := model.Mirror{Name: name, Bridge: "br0", All: rapid.Bool().Draw(t, "all"), Snaplen: number.Draw(t, "snaplen"),
+		VLANs: none(rapid.SliceOfN(number, 0, 2).Draw(t, "vlans"))}
+	for range rapid.IntRange(0, 2).Draw(t, "ports") {
+		p := model.MirrorPort{Port: "a", Direction: model.Direction(rapid.IntRange(0, 3).Draw(t, "direction"))}
+		if rapid.Bool().Draw(t, "tunnel") {
+			p.Port, p.Tunnel = "", "b"
+		}
+		m.Ports = append(m.Ports, p)
+	}
+	switch rapid.IntRange(0, 3).Draw(t, "output") {
+	case 1:
+		m.Device = "eth7"
+	case 2:
+		m.VLAN = 99
+	case 3:
+		m.Collector = model.Some(model.Tunnel{Encap: model.EncapGRE, Remote: addr.Draw(t, "collector"), DstPort: number.Draw(t, "port"),
+			KeyIn: model.Some[uint64](1), TTL: model.Inheritable{Inherit: true}, ERSPAN: model.ERSPAN{Index: number.Draw(t, "index")}})
+	}
+	return m
 }
 
 func anyVtep(t *rapid.T, v model.Vtep, addr *rapid.Generator[netip.Addr]) model.Vtep {

@@ -16,6 +16,8 @@ var kinds = enumMap[greavev1.ObjectKind, model.Kind]{
 	greavev1.ObjectKind_OBJECT_KIND_PORT:    model.KindPort,
 	greavev1.ObjectKind_OBJECT_KIND_FDB:     model.KindFdb,
 	greavev1.ObjectKind_OBJECT_KIND_TUNNEL:  model.KindTunnel,
+	greavev1.ObjectKind_OBJECT_KIND_MIRROR:  model.KindMirror,
+	greavev1.ObjectKind_OBJECT_KIND_SAMPLER: model.KindSampler,
 }
 
 // KindToWire is the API's number of a kind; unspecified for one it has not.

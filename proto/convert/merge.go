@@ -37,6 +37,8 @@ func Merge(base, add *greavev1.HostState, remove []model.Ref) (merged *greavev1.
 		Ports:            mergeList(model.KindPort, base.GetPorts(), add.GetPorts(), gone),
 		Fdb:              mergeList(model.KindFdb, base.GetFdb(), add.GetFdb(), gone),
 		Tunnels:          mergeList(model.KindTunnel, base.GetTunnels(), add.GetTunnels(), gone),
+		Mirrors:          mergeList(model.KindMirror, base.GetMirrors(), add.GetMirrors(), gone),
+		Samplers:         mergeList(model.KindSampler, base.GetSamplers(), add.GetSamplers(), gone),
 	}
 	if merged.Host == "" {
 		merged.Host = base.GetHost()

@@ -23,7 +23,9 @@ func ToWire(s model.HostState) *greavev1.HostState {
 		Fdb: wireList(s.Fdb, func(e model.FdbEntry) *greavev1.FdbEntry {
 			return &greavev1.FdbEntry{Segment: e.Segment, Mac: macText(e.MAC), Peer: e.Peer, MovingTo: textUnlessEmpty(e.MovingTo), Ips: wireList(e.IPs, addrText)}
 		}),
-		Tunnels: wireList(s.Tunnels, tunnelToWire),
+		Tunnels:  wireList(s.Tunnels, tunnelToWire),
+		Mirrors:  wireList(s.Mirrors, mirrorToWire),
+		Samplers: wireList(s.Samplers, samplerToWire),
 	}
 }
 

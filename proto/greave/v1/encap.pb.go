@@ -181,6 +181,10 @@ const (
 	ObjectKind_OBJECT_KIND_FDB ObjectKind = 6
 	// A Tunnel, by name.
 	ObjectKind_OBJECT_KIND_TUNNEL ObjectKind = 7
+	// A Mirror, by name.
+	ObjectKind_OBJECT_KIND_MIRROR ObjectKind = 8
+	// A Sampler, by name.
+	ObjectKind_OBJECT_KIND_SAMPLER ObjectKind = 9
 )
 
 // Enum value maps for ObjectKind.
@@ -194,6 +198,8 @@ var (
 		5: "OBJECT_KIND_PORT",
 		6: "OBJECT_KIND_FDB",
 		7: "OBJECT_KIND_TUNNEL",
+		8: "OBJECT_KIND_MIRROR",
+		9: "OBJECT_KIND_SAMPLER",
 	}
 	ObjectKind_value = map[string]int32{
 		"OBJECT_KIND_UNSPECIFIED": 0,
@@ -204,6 +210,8 @@ var (
 		"OBJECT_KIND_PORT":        5,
 		"OBJECT_KIND_FDB":         6,
 		"OBJECT_KIND_TUNNEL":      7,
+		"OBJECT_KIND_MIRROR":      8,
+		"OBJECT_KIND_SAMPLER":     9,
 	}
 )
 
@@ -255,7 +263,7 @@ const file_greave_v1_encap_proto_rawDesc = "" +
 	"\x13BACKEND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fBACKEND_AUTO\x10\x01\x12\x0f\n" +
 	"\vBACKEND_OVS\x10\x02\x12\x12\n" +
-	"\x0eBACKEND_KERNEL\x10\x03*\xc9\x01\n" +
+	"\x0eBACKEND_KERNEL\x10\x03*\xfa\x01\n" +
 	"\n" +
 	"ObjectKind\x12\x1b\n" +
 	"\x17OBJECT_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -265,7 +273,9 @@ const file_greave_v1_encap_proto_rawDesc = "" +
 	"\x13OBJECT_KIND_SEGMENT\x10\x04\x12\x14\n" +
 	"\x10OBJECT_KIND_PORT\x10\x05\x12\x13\n" +
 	"\x0fOBJECT_KIND_FDB\x10\x06\x12\x16\n" +
-	"\x12OBJECT_KIND_TUNNEL\x10\aB7Z5github.com/greave-sdn/greave/proto/greave/v1;greavev1b\x06proto3"
+	"\x12OBJECT_KIND_TUNNEL\x10\a\x12\x16\n" +
+	"\x12OBJECT_KIND_MIRROR\x10\b\x12\x17\n" +
+	"\x13OBJECT_KIND_SAMPLER\x10\tB7Z5github.com/greave-sdn/greave/proto/greave/v1;greavev1b\x06proto3"
 
 var (
 	file_greave_v1_encap_proto_rawDescOnce sync.Once

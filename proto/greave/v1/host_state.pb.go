@@ -26,8 +26,8 @@ const (
 // name, and their order has no meaning. References are by name and must
 // resolve within the union of all sources.
 //
-// Names that greave creates on the host (bridges, created ports, tunnels)
-// match [A-Za-z][A-Za-z0-9_.-]{0,14}. Peers, segments, VTEPs and bound ports
+// Names that greave creates on the host (bridges, created ports, tunnels,
+// mirrors) match [A-Za-z][A-Za-z0-9_.-]{0,14}. Peers, segments, VTEPs, samplers and bound ports
 // have 1-253 of [A-Za-z0-9._-]. Names only referred to (devices, foreign
 // bridges) are any valid kernel name without control characters.
 //
@@ -55,6 +55,10 @@ type HostState struct {
 	Fdb []*FdbEntry `protobuf:"bytes,8,rep,name=fdb,proto3" json:"fdb,omitempty"`
 	// Explicit tunnels, keyed by name.
 	Tunnels []*Tunnel `protobuf:"bytes,9,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
+	// Mirrors of frames, keyed by name.
+	Mirrors []*Mirror `protobuf:"bytes,10,rep,name=mirrors,proto3" json:"mirrors,omitempty"`
+	// Senders of samples of packets, keyed by name.
+	Samplers []*Sampler `protobuf:"bytes,11,rep,name=samplers,proto3" json:"samplers,omitempty"`
 	// Take away at once what this source no longer states, however much that is.
 	// Default: false, and a pass that would take away more than 20 objects that are
 	// more than 30 % of what greave has on the host waits, with reason
@@ -158,6 +162,20 @@ func (x *HostState) GetTunnels() []*Tunnel {
 	return nil
 }
 
+func (x *HostState) GetMirrors() []*Mirror {
+	if x != nil {
+		return x.Mirrors
+	}
+	return nil
+}
+
+func (x *HostState) GetSamplers() []*Sampler {
+	if x != nil {
+		return x.Samplers
+	}
+	return nil
+}
+
 func (x *HostState) GetAllowMassRemoval() bool {
 	if x != nil {
 		return x.AllowMassRemoval
@@ -169,7 +187,7 @@ var File_greave_v1_host_state_proto protoreflect.FileDescriptor
 
 const file_greave_v1_host_state_proto_rawDesc = "" +
 	"\n" +
-	"\x1agreave/v1/host_state.proto\x12\tgreave.v1\x1a\x16greave/v1/bridge.proto\x1a\x13greave/v1/fdb.proto\x1a\x14greave/v1/peer.proto\x1a\x14greave/v1/port.proto\x1a\x17greave/v1/segment.proto\x1a\x16greave/v1/tunnel.proto\x1a\x14greave/v1/vtep.proto\"\x94\x03\n" +
+	"\x1agreave/v1/host_state.proto\x12\tgreave.v1\x1a\x16greave/v1/bridge.proto\x1a\x13greave/v1/fdb.proto\x1a\x16greave/v1/mirror.proto\x1a\x14greave/v1/peer.proto\x1a\x14greave/v1/port.proto\x1a\x17greave/v1/sampler.proto\x1a\x17greave/v1/segment.proto\x1a\x16greave/v1/tunnel.proto\x1a\x14greave/v1/vtep.proto\"\xf1\x03\n" +
 	"\tHostState\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1f\n" +
 	"\vallow_empty\x18\x02 \x01(\bR\n" +
@@ -180,7 +198,10 @@ const file_greave_v1_host_state_proto_rawDesc = "" +
 	"\abridges\x18\x06 \x03(\v2\x11.greave.v1.BridgeR\abridges\x12%\n" +
 	"\x05ports\x18\a \x03(\v2\x0f.greave.v1.PortR\x05ports\x12%\n" +
 	"\x03fdb\x18\b \x03(\v2\x13.greave.v1.FdbEntryR\x03fdb\x12+\n" +
-	"\atunnels\x18\t \x03(\v2\x11.greave.v1.TunnelR\atunnels\x12,\n" +
+	"\atunnels\x18\t \x03(\v2\x11.greave.v1.TunnelR\atunnels\x12+\n" +
+	"\amirrors\x18\n" +
+	" \x03(\v2\x11.greave.v1.MirrorR\amirrors\x12.\n" +
+	"\bsamplers\x18\v \x03(\v2\x12.greave.v1.SamplerR\bsamplers\x12,\n" +
 	"\x12allow_mass_removal\x18\x14 \x01(\bR\x10allowMassRemovalB7Z5github.com/greave-sdn/greave/proto/greave/v1;greavev1b\x06proto3"
 
 var (
@@ -205,6 +226,8 @@ var file_greave_v1_host_state_proto_goTypes = []any{
 	(*Port)(nil),      // 5: greave.v1.Port
 	(*FdbEntry)(nil),  // 6: greave.v1.FdbEntry
 	(*Tunnel)(nil),    // 7: greave.v1.Tunnel
+	(*Mirror)(nil),    // 8: greave.v1.Mirror
+	(*Sampler)(nil),   // 9: greave.v1.Sampler
 }
 var file_greave_v1_host_state_proto_depIdxs = []int32{
 	1, // 0: greave.v1.HostState.vteps:type_name -> greave.v1.Vtep
@@ -214,11 +237,13 @@ var file_greave_v1_host_state_proto_depIdxs = []int32{
 	5, // 4: greave.v1.HostState.ports:type_name -> greave.v1.Port
 	6, // 5: greave.v1.HostState.fdb:type_name -> greave.v1.FdbEntry
 	7, // 6: greave.v1.HostState.tunnels:type_name -> greave.v1.Tunnel
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	8, // 7: greave.v1.HostState.mirrors:type_name -> greave.v1.Mirror
+	9, // 8: greave.v1.HostState.samplers:type_name -> greave.v1.Sampler
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_greave_v1_host_state_proto_init() }
@@ -228,8 +253,10 @@ func file_greave_v1_host_state_proto_init() {
 	}
 	file_greave_v1_bridge_proto_init()
 	file_greave_v1_fdb_proto_init()
+	file_greave_v1_mirror_proto_init()
 	file_greave_v1_peer_proto_init()
 	file_greave_v1_port_proto_init()
+	file_greave_v1_sampler_proto_init()
 	file_greave_v1_segment_proto_init()
 	file_greave_v1_tunnel_proto_init()
 	file_greave_v1_vtep_proto_init()

@@ -181,6 +181,8 @@ type Object struct {
 	//	*Object_Port
 	//	*Object_Fdb
 	//	*Object_Tunnel
+	//	*Object_Mirror
+	//	*Object_Sampler
 	Observed      isObject_Observed `protobuf_oneof:"observed"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -293,6 +295,24 @@ func (x *Object) GetTunnel() *ObservedTunnel {
 	return nil
 }
 
+func (x *Object) GetMirror() *ObservedMirror {
+	if x != nil {
+		if x, ok := x.Observed.(*Object_Mirror); ok {
+			return x.Mirror
+		}
+	}
+	return nil
+}
+
+func (x *Object) GetSampler() *ObservedSampler {
+	if x != nil {
+		if x, ok := x.Observed.(*Object_Sampler); ok {
+			return x.Sampler
+		}
+	}
+	return nil
+}
+
 type isObject_Observed interface {
 	isObject_Observed()
 }
@@ -332,6 +352,16 @@ type Object_Tunnel struct {
 	Tunnel *ObservedTunnel `protobuf:"bytes,8,opt,name=tunnel,proto3,oneof"`
 }
 
+type Object_Mirror struct {
+	// For OBJECT_KIND_MIRROR.
+	Mirror *ObservedMirror `protobuf:"bytes,9,opt,name=mirror,proto3,oneof"`
+}
+
+type Object_Sampler struct {
+	// For OBJECT_KIND_SAMPLER.
+	Sampler *ObservedSampler `protobuf:"bytes,10,opt,name=sampler,proto3,oneof"`
+}
+
 func (*Object_Vtep) isObject_Observed() {}
 
 func (*Object_Peer) isObject_Observed() {}
@@ -345,6 +375,10 @@ func (*Object_Port) isObject_Observed() {}
 func (*Object_Fdb) isObject_Observed() {}
 
 func (*Object_Tunnel) isObject_Observed() {}
+
+func (*Object_Mirror) isObject_Observed() {}
+
+func (*Object_Sampler) isObject_Observed() {}
 
 // ObjectStatus says how far one object is realised, and what hinders it.
 type ObjectStatus struct {
@@ -1919,11 +1953,230 @@ func (x *ObservedPortSecurity) GetTags() uint64 {
 	return 0
 }
 
+// ObservedMirror is a mirror as the host has it.
+type ObservedMirror struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bridge that holds it.
+	Bridge string `protobuf:"bytes,1,opt,name=bridge,proto3" json:"bridge,omitempty"`
+	// Whether it selects the frames of all ports.
+	All bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	// Ports whose incoming frames it selects, sorted.
+	In []string `protobuf:"bytes,3,rep,name=in,proto3" json:"in,omitempty"`
+	// Ports whose outgoing frames it selects, sorted.
+	Out []string `protobuf:"bytes,4,rep,name=out,proto3" json:"out,omitempty"`
+	// VLANs that it selects; none means all.
+	Vlans []uint32 `protobuf:"varint,5,rep,packed,name=vlans,proto3" json:"vlans,omitempty"`
+	// Port that the copies go to; empty for a VLAN, and while there is none.
+	Output string `protobuf:"bytes,6,opt,name=output,proto3" json:"output,omitempty"`
+	// VLAN that the copies go to; 0 for a port.
+	OutputVlan uint32 `protobuf:"varint,7,opt,name=output_vlan,json=outputVlan,proto3" json:"output_vlan,omitempty"`
+	// Remote address of the collector, where there is one.
+	Remote string `protobuf:"bytes,8,opt,name=remote,proto3" json:"remote,omitempty"`
+	// OpenFlow port number of `output`; -1 on an error, 0 for none.
+	Ofport int32 `protobuf:"varint,9,opt,name=ofport,proto3" json:"ofport,omitempty"`
+	// The switch's `error` column of that port. Empty: no error.
+	Error string `protobuf:"bytes,10,opt,name=error,proto3" json:"error,omitempty"`
+	// Whether it bears the owner mark.
+	Owned bool `protobuf:"varint,11,opt,name=owned,proto3" json:"owned,omitempty"`
+	// Copies, as the switch counts them: up to 5 s old.
+	Counters      *Counters `protobuf:"bytes,12,opt,name=counters,proto3" json:"counters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObservedMirror) Reset() {
+	*x = ObservedMirror{}
+	mi := &file_greave_v1_status_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObservedMirror) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObservedMirror) ProtoMessage() {}
+
+func (x *ObservedMirror) ProtoReflect() protoreflect.Message {
+	mi := &file_greave_v1_status_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObservedMirror.ProtoReflect.Descriptor instead.
+func (*ObservedMirror) Descriptor() ([]byte, []int) {
+	return file_greave_v1_status_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ObservedMirror) GetBridge() string {
+	if x != nil {
+		return x.Bridge
+	}
+	return ""
+}
+
+func (x *ObservedMirror) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *ObservedMirror) GetIn() []string {
+	if x != nil {
+		return x.In
+	}
+	return nil
+}
+
+func (x *ObservedMirror) GetOut() []string {
+	if x != nil {
+		return x.Out
+	}
+	return nil
+}
+
+func (x *ObservedMirror) GetVlans() []uint32 {
+	if x != nil {
+		return x.Vlans
+	}
+	return nil
+}
+
+func (x *ObservedMirror) GetOutput() string {
+	if x != nil {
+		return x.Output
+	}
+	return ""
+}
+
+func (x *ObservedMirror) GetOutputVlan() uint32 {
+	if x != nil {
+		return x.OutputVlan
+	}
+	return 0
+}
+
+func (x *ObservedMirror) GetRemote() string {
+	if x != nil {
+		return x.Remote
+	}
+	return ""
+}
+
+func (x *ObservedMirror) GetOfport() int32 {
+	if x != nil {
+		return x.Ofport
+	}
+	return 0
+}
+
+func (x *ObservedMirror) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *ObservedMirror) GetOwned() bool {
+	if x != nil {
+		return x.Owned
+	}
+	return false
+}
+
+func (x *ObservedMirror) GetCounters() *Counters {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
+// ObservedSampler is a sampler as the host has it. What it sent the switch does
+// not tell.
+type ObservedSampler struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bridge that holds it.
+	Bridge string `protobuf:"bytes,1,opt,name=bridge,proto3" json:"bridge,omitempty"`
+	// Table of its row: sFlow, IPFIX or NetFlow.
+	Table string `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
+	// Columns of the row as text, by name.
+	Columns map[string]string `protobuf:"bytes,3,rep,name=columns,proto3" json:"columns,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Whether it bears the owner mark.
+	Owned         bool `protobuf:"varint,4,opt,name=owned,proto3" json:"owned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObservedSampler) Reset() {
+	*x = ObservedSampler{}
+	mi := &file_greave_v1_status_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObservedSampler) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObservedSampler) ProtoMessage() {}
+
+func (x *ObservedSampler) ProtoReflect() protoreflect.Message {
+	mi := &file_greave_v1_status_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObservedSampler.ProtoReflect.Descriptor instead.
+func (*ObservedSampler) Descriptor() ([]byte, []int) {
+	return file_greave_v1_status_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ObservedSampler) GetBridge() string {
+	if x != nil {
+		return x.Bridge
+	}
+	return ""
+}
+
+func (x *ObservedSampler) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *ObservedSampler) GetColumns() map[string]string {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+func (x *ObservedSampler) GetOwned() bool {
+	if x != nil {
+		return x.Owned
+	}
+	return false
+}
+
 var File_greave_v1_status_proto protoreflect.FileDescriptor
 
 const file_greave_v1_status_proto_rawDesc = "" +
 	"\n" +
-	"\x16greave/v1/status.proto\x12\tgreave.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15greave/v1/encap.proto\"\xa5\x03\n" +
+	"\x16greave/v1/status.proto\x12\tgreave.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15greave/v1/encap.proto\"\x92\x04\n" +
 	"\x06Object\x12/\n" +
 	"\x06status\x18\x01 \x01(\v2\x17.greave.v1.ObjectStatusR\x06status\x12-\n" +
 	"\x04vtep\x18\x02 \x01(\v2\x17.greave.v1.ObservedVtepH\x00R\x04vtep\x12-\n" +
@@ -1932,7 +2185,10 @@ const file_greave_v1_status_proto_rawDesc = "" +
 	"\x06bridge\x18\x05 \x01(\v2\x19.greave.v1.ObservedBridgeH\x00R\x06bridge\x12-\n" +
 	"\x04port\x18\x06 \x01(\v2\x17.greave.v1.ObservedPortH\x00R\x04port\x12/\n" +
 	"\x03fdb\x18\a \x01(\v2\x1b.greave.v1.ObservedFdbEntryH\x00R\x03fdb\x123\n" +
-	"\x06tunnel\x18\b \x01(\v2\x19.greave.v1.ObservedTunnelH\x00R\x06tunnelB\n" +
+	"\x06tunnel\x18\b \x01(\v2\x19.greave.v1.ObservedTunnelH\x00R\x06tunnel\x123\n" +
+	"\x06mirror\x18\t \x01(\v2\x19.greave.v1.ObservedMirrorH\x00R\x06mirror\x126\n" +
+	"\asampler\x18\n" +
+	" \x01(\v2\x1a.greave.v1.ObservedSamplerH\x00R\asamplerB\n" +
 	"\n" +
 	"\bobserved\"\x95\x04\n" +
 	"\fObjectStatus\x12)\n" +
@@ -2097,7 +2353,30 @@ const file_greave_v1_status_proto_rawDesc = "" +
 	"\n" +
 	"dhcp_guard\x18\x04 \x01(\x04R\tdhcpGuard\x12\x19\n" +
 	"\bra_guard\x18\x05 \x01(\x04R\araGuard\x12\x12\n" +
-	"\x04tags\x18\x06 \x01(\x04R\x04tags*\xc9\x02\n" +
+	"\x04tags\x18\x06 \x01(\x04R\x04tags\"\xb8\x02\n" +
+	"\x0eObservedMirror\x12\x16\n" +
+	"\x06bridge\x18\x01 \x01(\tR\x06bridge\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\x12\x0e\n" +
+	"\x02in\x18\x03 \x03(\tR\x02in\x12\x10\n" +
+	"\x03out\x18\x04 \x03(\tR\x03out\x12\x14\n" +
+	"\x05vlans\x18\x05 \x03(\rR\x05vlans\x12\x16\n" +
+	"\x06output\x18\x06 \x01(\tR\x06output\x12\x1f\n" +
+	"\voutput_vlan\x18\a \x01(\rR\n" +
+	"outputVlan\x12\x16\n" +
+	"\x06remote\x18\b \x01(\tR\x06remote\x12\x16\n" +
+	"\x06ofport\x18\t \x01(\x05R\x06ofport\x12\x14\n" +
+	"\x05error\x18\n" +
+	" \x01(\tR\x05error\x12\x14\n" +
+	"\x05owned\x18\v \x01(\bR\x05owned\x12/\n" +
+	"\bcounters\x18\f \x01(\v2\x13.greave.v1.CountersR\bcounters\"\xd4\x01\n" +
+	"\x0fObservedSampler\x12\x16\n" +
+	"\x06bridge\x18\x01 \x01(\tR\x06bridge\x12\x14\n" +
+	"\x05table\x18\x02 \x01(\tR\x05table\x12A\n" +
+	"\acolumns\x18\x03 \x03(\v2'.greave.v1.ObservedSampler.ColumnsEntryR\acolumns\x12\x14\n" +
+	"\x05owned\x18\x04 \x01(\bR\x05owned\x1a:\n" +
+	"\fColumnsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xc9\x02\n" +
 	"\rResourceState\x12\x1e\n" +
 	"\x1aRESOURCE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_STATE_PENDING\x10\x01\x12\x1b\n" +
@@ -2130,7 +2409,7 @@ func file_greave_v1_status_proto_rawDescGZIP() []byte {
 }
 
 var file_greave_v1_status_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_greave_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_greave_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_greave_v1_status_proto_goTypes = []any{
 	(ResourceState)(0),            // 0: greave.v1.ResourceState
 	(ConditionStatus)(0),          // 1: greave.v1.ConditionStatus
@@ -2147,13 +2426,16 @@ var file_greave_v1_status_proto_goTypes = []any{
 	(*ObservedFdbEntry)(nil),      // 12: greave.v1.ObservedFdbEntry
 	(*ObservedPort)(nil),          // 13: greave.v1.ObservedPort
 	(*ObservedPortSecurity)(nil),  // 14: greave.v1.ObservedPortSecurity
-	nil,                           // 15: greave.v1.ObjectStatus.AttributesEntry
-	nil,                           // 16: greave.v1.ObservedTunnel.OptionsEntry
-	(ObjectKind)(0),               // 17: greave.v1.ObjectKind
-	(Backend)(0),                  // 18: greave.v1.Backend
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(Encap)(0),                    // 20: greave.v1.Encap
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*ObservedMirror)(nil),        // 15: greave.v1.ObservedMirror
+	(*ObservedSampler)(nil),       // 16: greave.v1.ObservedSampler
+	nil,                           // 17: greave.v1.ObjectStatus.AttributesEntry
+	nil,                           // 18: greave.v1.ObservedTunnel.OptionsEntry
+	nil,                           // 19: greave.v1.ObservedSampler.ColumnsEntry
+	(ObjectKind)(0),               // 20: greave.v1.ObjectKind
+	(Backend)(0),                  // 21: greave.v1.Backend
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(Encap)(0),                    // 23: greave.v1.Encap
+	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
 }
 var file_greave_v1_status_proto_depIdxs = []int32{
 	3,  // 0: greave.v1.Object.status:type_name -> greave.v1.ObjectStatus
@@ -2164,32 +2446,36 @@ var file_greave_v1_status_proto_depIdxs = []int32{
 	13, // 5: greave.v1.Object.port:type_name -> greave.v1.ObservedPort
 	12, // 6: greave.v1.Object.fdb:type_name -> greave.v1.ObservedFdbEntry
 	8,  // 7: greave.v1.Object.tunnel:type_name -> greave.v1.ObservedTunnel
-	17, // 8: greave.v1.ObjectStatus.kind:type_name -> greave.v1.ObjectKind
-	18, // 9: greave.v1.ObjectStatus.backend:type_name -> greave.v1.Backend
-	0,  // 10: greave.v1.ObjectStatus.state:type_name -> greave.v1.ResourceState
-	19, // 11: greave.v1.ObjectStatus.since:type_name -> google.protobuf.Timestamp
-	4,  // 12: greave.v1.ObjectStatus.conditions:type_name -> greave.v1.Condition
-	15, // 13: greave.v1.ObjectStatus.attributes:type_name -> greave.v1.ObjectStatus.AttributesEntry
-	1,  // 14: greave.v1.Condition.status:type_name -> greave.v1.ConditionStatus
-	19, // 15: greave.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	19, // 16: greave.v1.Counters.read_at:type_name -> google.protobuf.Timestamp
-	5,  // 17: greave.v1.ObservedBridge.counters:type_name -> greave.v1.Counters
-	16, // 18: greave.v1.ObservedTunnel.options:type_name -> greave.v1.ObservedTunnel.OptionsEntry
-	5,  // 19: greave.v1.ObservedTunnel.counters:type_name -> greave.v1.Counters
-	20, // 20: greave.v1.ObservedSegment.encap:type_name -> greave.v1.Encap
-	5,  // 21: greave.v1.ObservedSegment.counters:type_name -> greave.v1.Counters
-	11, // 22: greave.v1.ObservedPeer.paths:type_name -> greave.v1.ObservedPath
-	5,  // 23: greave.v1.ObservedPeer.counters:type_name -> greave.v1.Counters
-	5,  // 24: greave.v1.ObservedPath.counters:type_name -> greave.v1.Counters
-	21, // 25: greave.v1.ObservedFdbEntry.idle:type_name -> google.protobuf.Duration
-	5,  // 26: greave.v1.ObservedFdbEntry.counters:type_name -> greave.v1.Counters
-	5,  // 27: greave.v1.ObservedPort.counters:type_name -> greave.v1.Counters
-	14, // 28: greave.v1.ObservedPort.security:type_name -> greave.v1.ObservedPortSecurity
-	29, // [29:29] is the sub-list for method output_type
-	29, // [29:29] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	15, // 8: greave.v1.Object.mirror:type_name -> greave.v1.ObservedMirror
+	16, // 9: greave.v1.Object.sampler:type_name -> greave.v1.ObservedSampler
+	20, // 10: greave.v1.ObjectStatus.kind:type_name -> greave.v1.ObjectKind
+	21, // 11: greave.v1.ObjectStatus.backend:type_name -> greave.v1.Backend
+	0,  // 12: greave.v1.ObjectStatus.state:type_name -> greave.v1.ResourceState
+	22, // 13: greave.v1.ObjectStatus.since:type_name -> google.protobuf.Timestamp
+	4,  // 14: greave.v1.ObjectStatus.conditions:type_name -> greave.v1.Condition
+	17, // 15: greave.v1.ObjectStatus.attributes:type_name -> greave.v1.ObjectStatus.AttributesEntry
+	1,  // 16: greave.v1.Condition.status:type_name -> greave.v1.ConditionStatus
+	22, // 17: greave.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	22, // 18: greave.v1.Counters.read_at:type_name -> google.protobuf.Timestamp
+	5,  // 19: greave.v1.ObservedBridge.counters:type_name -> greave.v1.Counters
+	18, // 20: greave.v1.ObservedTunnel.options:type_name -> greave.v1.ObservedTunnel.OptionsEntry
+	5,  // 21: greave.v1.ObservedTunnel.counters:type_name -> greave.v1.Counters
+	23, // 22: greave.v1.ObservedSegment.encap:type_name -> greave.v1.Encap
+	5,  // 23: greave.v1.ObservedSegment.counters:type_name -> greave.v1.Counters
+	11, // 24: greave.v1.ObservedPeer.paths:type_name -> greave.v1.ObservedPath
+	5,  // 25: greave.v1.ObservedPeer.counters:type_name -> greave.v1.Counters
+	5,  // 26: greave.v1.ObservedPath.counters:type_name -> greave.v1.Counters
+	24, // 27: greave.v1.ObservedFdbEntry.idle:type_name -> google.protobuf.Duration
+	5,  // 28: greave.v1.ObservedFdbEntry.counters:type_name -> greave.v1.Counters
+	5,  // 29: greave.v1.ObservedPort.counters:type_name -> greave.v1.Counters
+	14, // 30: greave.v1.ObservedPort.security:type_name -> greave.v1.ObservedPortSecurity
+	5,  // 31: greave.v1.ObservedMirror.counters:type_name -> greave.v1.Counters
+	19, // 32: greave.v1.ObservedSampler.columns:type_name -> greave.v1.ObservedSampler.ColumnsEntry
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_greave_v1_status_proto_init() }
@@ -2206,6 +2492,8 @@ func file_greave_v1_status_proto_init() {
 		(*Object_Port)(nil),
 		(*Object_Fdb)(nil),
 		(*Object_Tunnel)(nil),
+		(*Object_Mirror)(nil),
+		(*Object_Sampler)(nil),
 	}
 	file_greave_v1_status_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
@@ -2214,7 +2502,7 @@ func file_greave_v1_status_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_greave_v1_status_proto_rawDesc), len(file_greave_v1_status_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   15,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
