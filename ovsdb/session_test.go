@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -303,6 +304,18 @@ func TestServerHangs(t *testing.T) {
 
 // A server that drops each connection at once must not crash or wedge the session.
 func TestServerDropsConnections(t *testing.T) {
+	cut(t, 60, func(i int) (time.Duration, int64) { return time.Duration(i%20) * time.Millisecond, math.MaxInt64 })
+}
+
+// Nor must one whose replies end anywhere: within the schema, the rows, an update.
+func TestServerCutsReplies(t *testing.T) {
+	cut(t, 20, func(i int) (time.Duration, int64) { return 100 * time.Millisecond, int64(i * i * 100) })
+}
+
+// cut puts a relay before a server that cuts n connections, each after a time or so many bytes of the
+// server's, and then no more.
+func cut(t *testing.T, n int, after func(i int) (time.Duration, int64)) {
+	t.Helper()
 	skipUnderRace(t)
 	db := ovsdbtest.Start(t)
 	front := filepath.Join(db.RunDir, "front.sock")
@@ -311,12 +324,13 @@ func TestServerDropsConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := start(t, front)
-	for i := range 60 {
+	for i := range n {
 		c, err := listener.Accept()
 		if err != nil {
 			t.Fatal(err)
 		}
-		relay(t, c, db.Socket, time.Duration(i%20)*time.Millisecond)
+		life, bytes := after(i)
+		relay(t, c, db.Socket, life, bytes)
 	}
 	if err := listener.Close(); err != nil { // which removes the socket
 		t.Fatal(err)
@@ -332,21 +346,25 @@ func TestServerDropsConnections(t *testing.T) {
 	})
 }
 
-// relay carries one connection for a while and cuts it.
-func relay(t *testing.T, c net.Conn, socket string, life time.Duration) {
+// relay carries one connection for a while, or so many bytes of the server's, and cuts it.
+func relay(t *testing.T, c net.Conn, socket string, life time.Duration, bytes int64) {
 	t.Helper()
 	server, err := (&net.Dialer{}).DialContext(t.Context(), "unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan struct{}, 2)
-	pipe := func(to, from net.Conn) {
+	pipe := func(to io.Writer, from io.Reader) {
 		_, _ = io.Copy(to, from) // fails when cut
 		done <- struct{}{}
 	}
 	go pipe(server, c)
-	go pipe(c, server)
-	time.Sleep(life)
+	go pipe(c, io.LimitReader(server, bytes))
+	select {
+	case <-done:
+		done <- struct{}{}
+	case <-time.After(life):
+	}
 	if err := errors.Join(c.Close(), server.Close()); err != nil {
 		t.Fatal(err)
 	}
