@@ -440,3 +440,27 @@ func TestNotTooStrict(t *testing.T) {
 		}
 	}
 }
+
+// TestOneBadAtEachPosition: wherever in a long document the bad object stands, the refusal names it and
+// its field, and nothing else.
+func TestOneBadAtEachPosition(t *testing.T) {
+	for at := range 100 {
+		s := base()
+		good := s.Tunnels[0]
+		s.Tunnels = nil
+		for i := range 100 {
+			tun := good
+			tun.Name = fmt.Sprintf("gre-%d", i)
+			tun.KeyIn, tun.KeyOut = key(uint64(i+1)), key(uint64(i+1))
+			s.Tunnels = append(s.Tunnels, tun)
+		}
+		if errs := validate(s, nil, netdevHost); errs != nil {
+			t.Fatal(errs)
+		}
+		s.Tunnels[at].KeyOut = key(1 << 32)
+		errs := validate(s, nil, netdevHost)
+		if len(errs) != 1 || errs[0].Path != fmt.Sprintf("tunnels[%d].key.fixed.out", at) {
+			t.Errorf("bad at %d: %v", at, errs)
+		}
+	}
+}
