@@ -97,19 +97,45 @@ func (p *pass) run(ctx context.Context) error {
 }
 
 // settled is what is left to do after the stages. What stage 3 took away may
-// have been in the way of what stage 1 made: a tunnel that got another name.
+// have been in the way of what stage 1 made: a tunnel that got another name. And
+// of two patch ports the one that the switch comes to first has no usable peer,
+// which its row goes on saying for a moment after it has one.
 func (p *pass) settled(ctx context.Context) (plan.Plan, error) {
-	last, err := p.diff(false)
-	if err != nil || !p.refuses(last) || !slices.ContainsFunc(p.out.Done, func(o plan.Op) bool { return o.Verb == plan.Delete }) {
-		return last, err
+	const patience, patchTries = 100 * time.Millisecond, 10
+	removed := slices.ContainsFunc(p.out.Done, func(o plan.Op) bool { return o.Verb == plan.Delete })
+	for try := 0; ; try++ {
+		last, err := p.diff(false)
+		if err != nil || !p.refuses(last) {
+			return last, err
+		}
+		patch := p.refusesPatch(last)
+		if try > 0 && (!patch || try == patchTries) || !removed && !patch {
+			return last, nil
+		}
+		if err := p.ask(ctx); err != nil {
+			return plan.Plan{}, err
+		}
+		if err := p.changeFlows(ctx); err != nil {
+			return plan.Plan{}, err
+		}
+		if patch {
+			select {
+			case <-ctx.Done():
+			case <-time.After(patience):
+			}
+		}
 	}
-	if err := p.ask(ctx); err != nil {
-		return plan.Plan{}, err
+}
+
+// refusesPatch tells whether what the switch does not carry is an end of a patch.
+func (p *pass) refusesPatch(d plan.Plan) bool {
+	for _, row := range p.host.Ports {
+		ref, ok := model.ParseRef(row.ExternalIDs[model.MarkObject])
+		if _, held := p.failed[ref]; ok && !held && row.Type == "patch" && d.Notices[ref].Reason == model.NoticeRefused {
+			return true
+		}
 	}
-	if err := p.changeFlows(ctx); err != nil {
-		return plan.Plan{}, err
-	}
-	return p.diff(false)
+	return false
 }
 
 // refuses tells whether the switch does not carry a port that this pass is to

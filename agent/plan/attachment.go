@@ -34,6 +34,13 @@ func attachmentPorts(p model.ResolvedPort) []WantPort {
 	return []WantPort{near}
 }
 
+// oldEnd tells whether a row is the far end that a patch port has no more: while it
+// is there the switch says of the new one that it has no usable peer.
+func oldEnd(have model.OVSPort, ports map[string]WantPort) bool {
+	near, wanted := ports[have.Options["peer"]]
+	return have.Type == typePatch && wanted && near.Type == typePatch && near.Options["peer"] != have.Name
+}
+
 // leaveHalves drops a patch port whose far end cannot be made: alone it is an
 // error to the switch.
 func leaveHalves(ports map[string]WantPort) {

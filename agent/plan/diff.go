@@ -332,7 +332,7 @@ func (d *differ) removals(bridges map[string]WantBridge, ports map[string]WantPo
 		ref := refOf(have.ExternalIDs, model.Ref{Kind: model.KindPort, Name: name})
 		op := Op{Stage: StageRemove, Object: ref, Target: "port " + name, Port: &WantPort{Object: ref, Name: name, Bridge: have.Bridge}}
 		switch {
-		case d.undecided(ref) && !(d.owns(have.ExternalIDs) && d.deviceGone(ref)):
+		case d.undecided(ref) && !(d.owns(have.ExternalIDs) && (d.deviceGone(ref) || oldEnd(have, ports))):
 		case d.owns(have.ExternalIDs):
 			op.Verb, op.Disruption = Delete, Disruptive
 			d.op(op)
