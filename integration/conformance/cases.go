@@ -29,6 +29,9 @@ var cases = []testCase{
 	{"segment: known address to its host alone", "segments", allEncaps, oneHost},
 	{"segment: learned address to its host alone", "learn", allEncaps, learned},
 	{"segment: VLAN tag kept", "segments", allEncaps, func(s *scene) { tagKept(s, "red") }},
+	{"segment: VLAN attachment, each port in its own VLAN", "trunk", allEncaps, ownVLAN},
+	{"segment: VLAN attachment, a second tag kept", "trunk", allEncaps, secondTag},
+	{"segment: VLAN attachment, other VLANs dropped", "trunk", allEncaps, otherVLANs},
 	{"segment: frames that are not IP", "segments", allEncaps, func(s *scene) { notIP(s, "red") }},
 	{"segment: largest packet to the byte", "segments", allEncaps, func(s *scene) { largest(s, "red") }},
 	{"segment: ARP answered locally", "quiet", allEncaps, answered},
@@ -163,6 +166,57 @@ func tagKept(s *scene, net string) {
 		shots = append(shots, from.to(to.mac, to).in(100), from.to(everyone, s.others(from)...).in(4094))
 	})
 	s.fire(shots...)
+}
+
+// ownVLAN sends in each segment of a trunk, to everyone and to one: the others hear it in the VLAN
+// that their port has for the segment, and nobody in the other segment, which has the same addresses.
+func ownVLAN(s *scene) {
+	var shots []shot
+	for _, segment := range []string{"red", "blue"} {
+		for _, e := range s.ends["trunk"] {
+			shots = append(shots, e.to(everyone, s.others(e)...).across(segment))
+		}
+		s.pairs("trunk", func(from, to *end) { shots = append(shots, from.to(to.mac, to).across(segment)) })
+	}
+	s.fire(shots...)
+	for _, x := range shots { // without a tag between hosts
+		sent, _ := s.onWire(x.from.host, x.mark)
+		for _, p := range sent {
+			if len(p.Inner) < 14 || p.Inner[12] != 8 || p.Inner[13] != 0 {
+				s.t.Errorf("%s: a tag crossed the underlay: %x", x.mark, p.Inner)
+			}
+		}
+	}
+}
+
+// across is the shot in the VLAN of a segment, as each trunk has it.
+func (x shot) across(segment string) shot {
+	plain := x.frame
+	x.as = func(e *end) []byte {
+		return slices.Concat(plain[:12], tagBytes(trunkVLAN(segment, e.host)), plain[12:])
+	}
+	x.frame = x.as(x.from)
+	return x
+}
+
+func secondTag(s *scene) {
+	var shots []shot
+	s.pairs("trunk", func(from, to *end) {
+		shots = append(shots, from.to(to.mac, to).in(99).across("red"), from.to(everyone, s.others(from)...).in(4094).across("blue"))
+	})
+	s.fire(shots...)
+}
+
+// otherVLANs sends in a VLAN that no attachment names, and in none.
+func otherVLANs(s *scene) {
+	var shots []shot
+	for _, e := range s.ends["trunk"] {
+		shots = append(shots, e.to(everyone).in(77), e.to(everyone))
+	}
+	s.fire(shots...)
+	for _, x := range shots {
+		s.wire(x.from.host, x.mark, 0)
+	}
 }
 
 func notIP(s *scene, net string) {

@@ -51,6 +51,10 @@ func ethernet(to, from mac, vlan, kind uint16, payload []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(f, kind), payload...)
 }
 
+func tagBytes(vlan uint16) []byte {
+	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, etherVLAN), vlan)
+}
+
 // ping is an IPv4 packet of the given size in bytes, from headers on, with an echo request (RFC 792)
 // that begins with a mark. It may not be fragmented.
 func ping(from, to netip.Addr, mark []byte, size int) []byte {

@@ -15,8 +15,8 @@ type part struct {
 	nets []string // segments, or tunnels with a bridge each; on each is a guest of every host that takes part
 	key  uint32   // tunnel key of the first of nets, on all hosts
 	doc  func(p place) *greavev1.HostState
-	dumb bool   // guests cannot reach each other, as is right
-	vlan uint16 // tag of the frames that get through; 0: any
+	dumb bool                  // guests cannot reach each other, as is right
+	vlan func(host int) uint16 // tag of the frames of a host's guest that get through; nil: any
 }
 
 // place is what a part's document is for: one of its nets on one host.
@@ -61,6 +61,7 @@ var parts = []*part{
 		p.key += uint32(p.self) // no two hosts agree
 		return p.segment()
 	}},
+	{name: "trunk", nets: []string{"trunk"}, key: 150, vlan: func(host int) uint16 { return trunkVLAN("red", host) }, doc: place.trunk},
 	{name: "tunnel", nets: []string{"tun"}, key: 200, doc: func(p place) *greavev1.HostState { return p.tunnel(nil) }},
 	{name: "other key", nets: []string{"okey"}, key: 210, dumb: true, doc: func(p place) *greavev1.HostState {
 		p.key += uint32(p.self)
@@ -76,7 +77,7 @@ var parts = []*part{
 		t.Ttl = &greavev1.TunnelTtl{Kind: &greavev1.TunnelTtl_Fixed{Fixed: fixedTTL}}
 		t.Tos = &greavev1.TunnelTos{Kind: &greavev1.TunnelTos_Fixed{Fixed: fixedTOS}}
 	})},
-	{name: "access", nets: []string{"acc"}, key: 250, vlan: accessVLAN, doc: tunnelWith(func(t *greavev1.Tunnel) {
+	{name: "access", nets: []string{"acc"}, key: 250, vlan: func(int) uint16 { return accessVLAN }, doc: tunnelWith(func(t *greavev1.Tunnel) {
 		t.Vlan = &greavev1.Vlan{Tag: proto.Uint32(accessVLAN)}
 	})},
 	{name: "layer 3", nets: []string{"l3"}, key: 260, doc: func(p place) *greavev1.HostState {
@@ -106,8 +107,11 @@ func partNamed(name string) *part {
 
 // owns says whether an object of a document is the part's.
 func (p *part) owns(object string) bool {
+	if segment, _, fdb := strings.Cut(object, "/"); fdb {
+		object = segment
+	}
 	return slices.ContainsFunc(p.nets, func(n string) bool {
-		return object == n || strings.HasSuffix(object, "-"+n) || strings.HasPrefix(object, n+"/")
+		return object == n || strings.HasSuffix(object, "-"+n)
 	})
 }
 
@@ -158,6 +162,31 @@ func (p place) segment() *greavev1.HostState {
 		}
 	}
 	return s
+}
+
+// trunk is two segments on one port of each host, on each in VLANs of its own.
+func (p place) trunk() *greavev1.HostState {
+	all := &greavev1.HostState{}
+	var attachments []*greavev1.Attachment
+	for i, segment := range []string{"red", "blue"} {
+		q := p
+		q.net, q.key = segment+"-"+p.net, p.key+uint32(i)
+		s := q.segment()
+		attachments = append(attachments, &greavev1.Attachment{Segment: q.net, Vlan: proto.Uint32(uint32(trunkVLAN(segment, p.self)))})
+		s.Ports = nil
+		proto.Merge(all, s)
+	}
+	all.Ports = []*greavev1.Port{{Name: "p-" + p.net, Binding: &greavev1.Port_Device{Device: device(p.net)}, Macs: []string{guestMAC(p.self).String()}, Attachments: attachments}}
+	return all
+}
+
+// trunkVLAN is that of a segment on the trunk of a host. Where one host has the one
+// segment another has the other.
+func trunkVLAN(segment string, host int) uint16 {
+	if segment == "blue" {
+		host++
+	}
+	return 10 + uint16(host)
 }
 
 // tunnel is a tunnel between the first two hosts, nil on others, with a bridge of its own and a

@@ -38,7 +38,8 @@ type shot struct {
 	mark  []byte
 	frame []byte
 	to    []*end
-	told  bool // its sender may hear that it is too large (RFC 1191), with the head of it
+	as    func(e *end) []byte // the frame as an end hears it; nil: as it was sent
+	told  bool                // its sender may hear that it is too large (RFC 1191), with the head of it
 }
 
 // fire sends the shots and holds every guest of the column to what it must hear.
@@ -73,8 +74,12 @@ func (s *scene) judge(x shot) {
 				s.t.Errorf("%s from %s of %d bytes to %x: %s heard %d copies, want %d", x.mark, x.from.Name, len(x.frame), x.frame[:6], e.Name, len(copies), due)
 			}
 			for _, c := range copies {
-				if !bytes.Equal(c, x.frame) {
-					s.t.Errorf("%s from %s arrived at %s as\n%x, want\n%x", x.mark, x.from.Name, e.Name, c, x.frame)
+				want := x.frame
+				if x.as != nil {
+					want = x.as(e)
+				}
+				if !bytes.Equal(c, want) {
+					s.t.Errorf("%s from %s arrived at %s as\n%x, want\n%x", x.mark, x.from.Name, e.Name, c, want)
 				}
 			}
 		}
@@ -136,13 +141,15 @@ func (s *scene) pairs(net string, f func(from, to *end)) {
 
 // connect waits until the guests of a net hear each other's broadcasts: the first find out about
 // the underlay, and are lost on some hosts. Some of them may be under way when it returns.
-func (s *scene) connect(net string, vlan uint16) {
+func (s *scene) connect(net string, vlan func(host int) uint16) {
 	s.t.Helper()
 	for limit := time.Now().Add(patience); ; {
 		shots := s.broadcasts(net)
 		s.listen(true)
 		for i := range shots {
-			shots[i] = shots[i].in(vlan)
+			if vlan != nil {
+				shots[i] = shots[i].in(vlan(shots[i].from.host))
+			}
 			s.ok(shots[i].from.send(shots[i].frame))
 		}
 		for next := time.Now().Add(settle); time.Now().Before(next); time.Sleep(tick) {
