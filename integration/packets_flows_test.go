@@ -282,7 +282,7 @@ func TestO4RestartWithChangedIntent(t *testing.T) {
 	more := entries(200, func(int) string { return "h2" })
 	old := pairDoc(l, h1, ", unknown: drop", more)
 	changed := strings.Replace(segmentDoc(l.Hosts, h1, ""), "peers:\n", "peers:\n- {name: h9, paths: [{remote: 192.0.2.9}], segments: [red]}\n", 1)
-	changed = changed[:strings.Index(changed, "fdb:\n")] // the far guest is reached by flooding
+	changed = changed[:strings.Index(changed, "fdb:\n")] + "allow_mass_removal: true\n" // the far guest is reached by flooding
 	dir := filepath.Join(h1.RunDir(), "documents")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package model_test
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -103,6 +104,27 @@ func TestRefRoundTrip(t *testing.T) {
 	for _, text := range []string{"", "tunnel", "tunnel/", "/x", "cloud/x"} {
 		if r, ok := model.ParseRef(text); ok {
 			t.Errorf("%q is %+v", text, r)
+		}
+	}
+}
+
+// TestEveryKindIsListed: Each and Objects come to the same objects, of every kind that there is.
+func TestEveryKindIsListed(t *testing.T) {
+	seen := map[model.Kind]bool{}
+	rapid.Check(t, func(t *rapid.T) {
+		s := modeltest.HostState().Draw(t, "state")
+		var each []model.Ref
+		s.Each(func(_ string, o model.Object) { each = append(each, o.Ref()) })
+		if refs := s.Refs(); !slices.Equal(each, refs) {
+			t.Fatalf("Each %v\nRefs %v", each, refs)
+		}
+		for _, r := range each {
+			seen[r.Kind] = true
+		}
+	})
+	for _, k := range model.Kinds() {
+		if !seen[k] {
+			t.Errorf("no generated state has a %s", k)
 		}
 	}
 }

@@ -57,6 +57,8 @@ func (s *HostState) Objects(f func(Object)) {
 	objects(s.Ports, f)
 	objects(s.Fdb, f)
 	objects(s.Tunnels, f)
+	objects(s.Mirrors, f)
+	objects(s.Samplers, f)
 }
 
 func objects[T Object](list []T, f func(Object)) {

@@ -208,7 +208,7 @@ func (h *Host) realise(ctx context.Context, doc *greavev1.HostState) (*greavev1.
 	ctx, cancel := context.WithTimeout(ctx, 2*applyLimit)
 	defer cancel()
 	for limit := time.Now().Add(applyLimit); ; time.Sleep(settle) {
-		a, err := h.Config.Apply(ctx, &greavev1.ApplyRequest{State: doc, Wait: durationpb.New(applyLimit)})
+		a, err := h.Config.Apply(ctx, &greavev1.ApplyRequest{State: doc, Wait: durationpb.New(applyLimit), AllowMassRemoval: true})
 		if err != nil {
 			return nil, fmt.Errorf("apply on %s: %w", h.Name, err)
 		}
