@@ -44,6 +44,9 @@ func (d *differ) attached(ports map[string]WantPort, bridges map[string]WantBrid
 	for _, w := range wantAttached(d.Want) {
 		w.Marks = marksOf(d.Owner, w.Object)
 		key := attachedKey{w.Object, w.Table, w.Bridge}
+		if len(ours[key]) == 0 && !w.Room {
+			key = d.predecessor(key, ours)
+		}
 		have := ours[key]
 		if _, told := d.plan.Notices[w.Object]; told || d.failed(w.Object) { // its port, or it, is not as it should be
 			delete(ours, key)
@@ -73,6 +76,21 @@ func (d *differ) attached(ports map[string]WantPort, bridges map[string]WantBrid
 		}
 	}
 	d.unwanted = ours
+}
+
+// predecessor is the row of another object, wanted no more, in whose place a new
+// one comes: where a bridge has room for one, it becomes the new one's.
+func (d *differ) predecessor(key attachedKey, ours map[attachedKey][]string) attachedKey {
+	wanted := map[attachedKey]bool{}
+	for _, w := range wantAttached(d.Want) {
+		wanted[attachedKey{w.Object, w.Table, w.Bridge}] = true
+	}
+	for old := range ours {
+		if old.table == key.table && old.bridge == key.bridge && !wanted[old] && !d.undecided(old.object) {
+			return old
+		}
+	}
+	return key
 }
 
 type attachedKey struct {
