@@ -46,9 +46,9 @@ func (r Replication) check(c *checker, path string, kernel bool) {
 }
 
 // Floods are the peers to which a segment's floods go from here.
-func (g Segment) Floods(members []string) []string {
-	if g.Replication.Mode == ReplicationReplicator {
-		return g.Replication.Replicators
+func (s Segment) Floods(members []string) []string {
+	if s.Replication.Mode == ReplicationReplicator {
+		return s.Replication.Replicators
 	}
 	return members
 }

@@ -80,7 +80,7 @@ type (
 		CurCfg          int               `ovsdb:"cur_cfg"`
 		DatapathTypes   []string          `ovsdb:"datapath_types"`
 		Datapaths       map[string]string `ovsdb:"datapaths"`
-		DbVersion       *string           `ovsdb:"db_version"`
+		DBVersion       *string           `ovsdb:"db_version"`
 		DpdkInitialized bool              `ovsdb:"dpdk_initialized"`
 		DpdkVersion     *string           `ovsdb:"dpdk_version"`
 		ExternalIDs     map[string]string `ovsdb:"external_ids"`

@@ -38,7 +38,7 @@ func newProxy(ctx context.Context, h *host, bridges ...string) (*proxy, error) {
 		if err != nil {
 			return nil, err
 		}
-		context.AfterFunc(ctx, func() { l.Close() })
+		context.AfterFunc(ctx, func() { _ = l.Close() })
 		p.wg.Go(func() {
 			for {
 				c, err := l.Accept()

@@ -55,7 +55,7 @@ func profiledGreaved(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // a profile that is cut short is seen when it is read
+	defer f.Close()
 	if err := pprof.StartCPUProfile(f); err != nil {
 		return err
 	}
