@@ -45,6 +45,8 @@ func newOVS(h host) ovs {
 	o.run("ovs-vsctl", "--no-wait", "init")
 	o.start("ovs-vswitchd", "unix:"+db, "--no-chdir", "--pidfile")
 	h.t.Cleanup(func() { o.run("ovs-appctl", "--timeout=20", "exit", "--cleanup") })
+	// Waits until the switch has said what it can, the kernel's datapath among that.
+	o.run("ovs-vsctl", "--timeout=60", "set", "Open_vSwitch", ".", "external_ids:up=1")
 	return o
 }
 
