@@ -11,7 +11,7 @@ var _ = play(40, "What the underlay sees", wire)
 // wire captures what red1's ping looks like between the hosts.
 func wire(ctx context.Context, d *demo) error {
 	h1, h2 := d.lab.Hosts[0], d.lab.Hosts[1]
-	capture, err := h1.Capture(ctx, "", "proto gre")
+	capture, err := h1.Capture(ctx, "", "ip proto 47")
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ const foreignPicture = `
 func foreign(ctx context.Context, d *demo) error {
 	h := d.lab.Hosts[0]
 	d.show(foreignPicture)
-	if _, err := h.Vsctl(ctx, "--", "add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type=netdev", "external_ids:made-by=another"); err != nil {
+	if _, err := h.Vsctl(ctx, "--", "add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type="+h.Datapath(), "external_ids:made-by=another"); err != nil {
 		return err
 	}
 	vm, err := h.AddBoundGuest(ctx, "br-int", "vm-1", "vm1", "10.0.0.21/24", "02:00:00:00:00:15", 1400)
