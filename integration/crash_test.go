@@ -91,23 +91,25 @@ func TestCrashCalls(t *testing.T) {
 	var deaths []death
 	for _, c := range evenly(all, *crashPoints) {
 		call, n, _ := strings.Cut(c, ":")
-		deaths = append(deaths, death{how: c, arm: func(s site) { s.inject(call, n) }})
+		deaths = append(deaths, death{how: c, arm: func(s site) { s.inject(call, "signal=KILL:when="+n) }})
 	}
 	s.sweep(guests, tr, want, deaths)
 }
 
-// inject has strace kill greaved, or a process that greaved started, at the nth call of a thread.
-func (s site) inject(call, nth string) {
+// inject has strace do something to a system call of greaved and of the processes that it starts, as
+// strace(1) writes it: "signal=KILL:when=3", "error=EIO".
+func (s site) inject(call, what string) *exec.Cmd {
 	s.t.Helper()
 	if _, err := exec.LookPath("strace"); err != nil {
-		s.t.Skip("needs strace, to kill greaved at a system call")
+		s.t.Skip("needs strace, to kill greaved at a system call or to make one fail (run make deps)")
 	}
 	pid := s.GreavedPid()
 	cmd := exec.CommandContext(s.t.Context(), "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call,
-		"-e", "inject="+call+":signal=KILL:when="+nth, "-p", strconv.Itoa(pid))
+		"-e", "inject="+call+":"+what, "-p", strconv.Itoa(pid))
 	s.must(cmd.Start())
 	s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	eventually(s.t, promise, "strace is attached", func() bool { return s.GreavedPid() == 0 || traced(pid) })
+	return cmd
 }
 
 // rehearse makes the transition once without a crash. It returns the points that were passed after

@@ -57,7 +57,7 @@ func TestDisk(t *testing.T) {
 	}{
 		{"full", func() { _ = os.WriteFile(filler, bytes.Repeat([]byte{1}, 1<<20), 0o600) }, func() { s.must(os.Remove(filler)) }, codes.ResourceExhausted},
 		{"read-only", func() { s.KillGreaved(); remount("ro"); s.run(); s.waitConnected() }, func() { remount("rw") }, codes.ResourceExhausted},
-		{"fsync fails", func() { failing = s.failing("fsync") }, func() { _ = failing.Process.Kill(); _ = failing.Wait() }, codes.ResourceExhausted},
+		{"fsync fails", func() { failing = s.inject("fsync", "error=EIO") }, func() { _ = failing.Process.Kill(); _ = failing.Wait() }, codes.ResourceExhausted},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := s.in(t)
@@ -97,20 +97,6 @@ func farEntries(n int) string {
 		fmt.Fprintf(&b, "{segment: red, mac: \"02:00:00:01:%02x:%02x\", peer: far}, ", i>>8, i&255)
 	}
 	return b.String()
-}
-
-// failing makes a system call of greaved's fail.
-func (s site) failing(call string) *exec.Cmd {
-	s.t.Helper()
-	if _, err := exec.LookPath("strace"); err != nil {
-		s.t.Skip("needs strace, to make a system call fail")
-	}
-	pid := s.GreavedPid()
-	cmd := exec.CommandContext(s.t.Context(), "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call,
-		"-e", "inject="+call+":error=EIO", "-p", strconv.Itoa(pid))
-	s.must(cmd.Start())
-	eventually(s.t, promise, "strace is attached", func() bool { return traced(pid) })
-	return cmd
 }
 
 // TestDamagedState: whatever is wrong with the state on disk, greaved starts, keeps the file under

@@ -119,7 +119,7 @@ func FuzzReplies(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, rows, updates []byte) {
 		if !wellFormed(rows) || !wellFormed(updates) {
-			t.Skip("libovsdb panics")
+			return // libovsdb panics
 		}
 		dir, err := os.MkdirTemp("", "fuzz") // the path of a socket must be short
 		if err != nil {
